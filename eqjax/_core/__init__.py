@@ -1,0 +1,1 @@
+"""Private helpers: argument checks, nan-safe numerics, the registry of specs."""
