@@ -1,0 +1,139 @@
+"""What SE(n) and E(n) share: pairs (t, h) of a translation and an element of O(n)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from eqjax._core._batch import match_batch
+from eqjax._core._numerics import is_small
+from eqjax.groups._group import Generators
+from eqjax.groups._o import O
+from eqjax.groups._so import SO
+
+
+def compose(group: SO | O, a: tuple[Array, Any], b: tuple[Array, Any]) -> tuple:
+    """(t, h) (t', h') = (t + h t', h h')."""
+    (t_a, h_a), (t_b, h_b) = a, b
+    t_a, moved = match_batch((t_a, 1), (group.act(h_a, t_b), 1))
+    return t_a + moved, group.compose(h_a, h_b)
+
+
+def inverse(group: SO | O, a: tuple[Array, Any]) -> tuple:
+    """(-h^-1 t, h^-1)."""
+    t, h = a
+    back = group.inverse(h)
+    return -group.act(back, t), back
+
+
+def act(group: SO | O, a: tuple[Array, Any], x: Array) -> Array:
+    """The points h x + t."""
+    t, h = a
+    moved, t = match_batch((group.act(h, x), 1), (t, 1))
+    return moved + t
+
+
+def exp(group: SO | O, v: Float[Array, "*batch dim"]) -> tuple:
+    """(V(w) u, exp(w)) for the twist v = (u, w)."""
+    u, w = v[..., : group.n], v[..., group.n :]
+    return _apply_v(u, w), group.exp(w)
+
+
+def log(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch dim"]:
+    """The twist (V(w)^-1 t, w), w the logarithm of the rotation part."""
+    t, h = a
+    w = group.log(h)
+    t, w = match_batch((t, 1), (w, 1))
+    return jnp.concatenate([_apply_v_inverse(t, w), w], axis=-1)
+
+
+def adjoint(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch dim dim"]:
+    """[[M, -D], [0, Ad(h)]], M the matrix of h, D_j = hat(Ad(h) e_j) t."""
+    t, h = a
+    t, matrix, turned = match_batch((t, 1), (group.matrix(h), 2), (group.adjoint(h), 2))
+    basis = group.hat(jnp.swapaxes(turned, -1, -2))
+    lever = jnp.einsum("...jab,...b->...aj", basis, t)
+    zero = jnp.zeros((*turned.shape[:-1], group.n), turned.dtype)
+    top = jnp.concatenate([matrix, -lever], axis=-1)
+    return jnp.concatenate([top, jnp.concatenate([zero, turned], -1)], axis=-2)
+
+
+def hat(group: SO | O, v: Float[Array, "*batch dim"]) -> Float[Array, "*batch m m"]:
+    """[[hat(w), u], [0, 0]]."""
+    u, w = v[..., : group.n], v[..., group.n :]
+    top = jnp.concatenate([group.hat(w), u[..., None]], axis=-1)
+    return jnp.pad(top, [(0, 0)] * (v.ndim - 1) + [(0, 1), (0, 0)])
+
+
+def vee(group: SO | O, m: Float[Array, "*batch m m"]) -> Float[Array, "*batch dim"]:
+    """The inverse of `hat`."""
+    return jnp.concatenate([m[..., :-1, -1], group.vee(m[..., :-1, :-1])], axis=-1)
+
+
+def matrix(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch m m"]:
+    """[[h, t], [0, 1]] (homogeneous coordinates)."""
+    t, h = a
+    linear, t = match_batch((group.matrix(h), 2), (t, 1))
+    top = jnp.concatenate([linear, t[..., None]], axis=-1)
+    last = jnp.zeros(group.n + 1, t.dtype).at[-1].set(1)
+    last = jnp.broadcast_to(last, (*t.shape[:-1], 1, group.n + 1))
+    return jnp.concatenate([top, last], axis=-2)
+
+
+def from_matrix(group: SO | O, m: Float[Array, "*batch m m"]) -> tuple:
+    """The inverse of `matrix`."""
+    return m[..., :-1, -1], group.from_matrix(m[..., :-1, :-1])
+
+
+def generators(group: SO | O) -> Generators:
+    """Unit translations, then rotations; the discrete ones of the linear part."""
+    n, (lie, discrete) = group.n, group.generators
+    basis = np.zeros((n + len(lie), n + 1, n + 1))
+    basis[np.arange(n), np.arange(n), n] = 1.0
+    basis[n:, :n, :n] = lie
+    flips = np.zeros((len(discrete), n + 1, n + 1))
+    flips[:, :n, :n], flips[:, n, n] = discrete, 1.0
+    return Generators(basis, flips)
+
+
+def _apply_v(u: Array, w: Array) -> Array:
+    """V(w) u, the translation of the exponential of the twist (u, w)."""
+    squared = jnp.sum(w * w, axis=-1, keepdims=True)
+    small = is_small(squared)
+    theta = jnp.sqrt(jnp.where(small, 1, squared))
+    # (1 - cos)/theta^2 as 2 sin^2(theta/2)/theta^2: no cancellation
+    half = jnp.sin(theta / 2)
+    c1 = jnp.where(
+        small,
+        1 / 2 + squared * (-1 / 24 + squared * (1 / 720)),
+        2 * half * half / theta**2,
+    )
+    c2 = jnp.where(
+        small,
+        1 / 6 + squared * (-1 / 120 + squared * (1 / 5040)),
+        (theta - jnp.sin(theta)) / theta**3,
+    )
+    return u + c1 * _turn(w, u) + c2 * _turn(w, _turn(w, u))
+
+
+def _apply_v_inverse(t: Array, w: Array) -> Array:
+    """V(w)^-1 t."""
+    squared = jnp.sum(w * w, axis=-1, keepdims=True)
+    small = is_small(squared)
+    half = jnp.sqrt(jnp.where(small, 1, squared)) / 2
+    c3 = jnp.where(
+        small,
+        1 / 12 + squared * (1 / 720 + squared * (1 / 30240)),
+        (1 - half * jnp.cos(half) / jnp.sin(half)) / jnp.where(small, 1, squared),
+    )
+    return t - _turn(w, t) / 2 + c3 * _turn(w, _turn(w, t))
+
+
+def _turn(w: Array, x: Array) -> Array:
+    """hat(w) x in two or three dimensions."""
+    if x.shape[-1] == 3:
+        return jnp.cross(w, x)
+    return w * jnp.stack([-x[..., 1], x[..., 0]], axis=-1)
