@@ -1,0 +1,190 @@
+"""Spheres of unit vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
+
+from eqjax._core._batch import match_batch
+from eqjax._core._checks import check_condition, check_size
+from eqjax._core._numerics import safe_norm, safe_normalize
+from eqjax._core._specs import register_spec
+from eqjax.groups import SO, Group, O
+
+
+@register_spec
+@dataclass(frozen=True, order=True)
+class Sphere:
+    """The unit sphere S^n in R^(n+1); points and tangent vectors are arrays (n+1,).
+
+    Points are unit vectors, so there are no poles; distances are angles in radians.
+    `sample` is uniform.
+
+    Args:
+        n: Dimension, at least 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from eqjax import spaces
+        >>> north, east = jnp.array([0.0, 0.0, 1.0]), jnp.array([1.0, 0.0, 0.0])
+        >>> round(float(spaces.Sphere(2).distance(north, east)), 6)
+        1.570796
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        check_size("n", self.n)
+
+    @property
+    def dim(self) -> int:
+        """Dimension, n."""
+        return self.n
+
+    @property
+    def ambient_dim(self) -> int:
+        """Size of a point, n + 1."""
+        return self.n + 1
+
+    @property
+    def tangent_dim(self) -> int:
+        """Size of a tangent vector, n + 1 (it is orthogonal to its point)."""
+        return self.n + 1
+
+    @property
+    def group(self) -> Group:
+        """O(n + 1), for n = 1 and 2."""
+        check_condition(
+            self.n in (1, 2),
+            f"`Sphere({self.n})` has no default group (O(n + 1) exists for n = 1, 2). "
+            "Pass `group=`.",
+        )
+        return O(self.n + 1)
+
+    def distance(
+        self, x: Float[Array, "*#batch m"], y: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch"]:
+        """The angle 2 atan2(|x - y|, |x + y|), with gradient 0 at x = y and x = -y."""
+        x, y = match_batch((x, 1), (y, 1))
+        return 2 * jnp.arctan2(safe_norm(x - y), safe_norm(x + y))
+
+    def dual_norm(
+        self, x: Float[Array, "*#batch m"], dT: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch"]:
+        """|dT - (x . dT) x|."""
+        return safe_norm(self.to_tangent(x, dT))
+
+    def inner(
+        self,
+        x: Float[Array, "*#batch m"],
+        u: Float[Array, "*#batch m"],
+        v: Float[Array, "*#batch m"],
+    ) -> Float[Array, "*batch"]:
+        """The dot product."""
+        _, u, v = match_batch((x, 1), (u, 1), (v, 1))
+        return jnp.sum(u * v, axis=-1)
+
+    def exp(
+        self, x: Float[Array, "*#batch m"], v: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch m"]:
+        """cos|v| x + (sin|v| / |v|) v, along a great circle."""
+        x, v = match_batch((x, 1), (v, 1))
+        length = safe_norm(v, keepdims=True)
+        return jnp.cos(length) * x + jnp.sinc(length / jnp.pi) * v
+
+    def log(
+        self, x: Float[Array, "*#batch m"], y: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch m"]:
+        """The direction of y from x times their angle.
+
+        At the antipode of x every direction is right: one of length pi is returned.
+        """
+        x, y = match_batch((x, 1), (y, 1))
+        cosine = jnp.sum(x * y, axis=-1, keepdims=True)
+        normal = y - cosine * x
+        sine = safe_norm(normal, keepdims=True)
+        apart = jnp.where(sine > 0, sine, 1)
+        angle = jnp.arctan2(sine, cosine)
+        # The axis along which x is smallest is never parallel to x.
+        axis = jax.nn.one_hot(
+            jnp.argmin(jnp.abs(x), axis=-1), self.ambient_dim, dtype=x.dtype
+        )
+        aside = safe_normalize(self.to_tangent(x, axis))
+        antipodal = (sine == 0) & (cosine < 0)
+        near = jnp.where(sine > 0, angle / apart, 1) * normal
+        return jnp.where(antipodal, jnp.pi * aside, near)
+
+    def retract(
+        self, x: Float[Array, "*#batch m"], v: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch m"]:
+        """(x + v) / |x + v|."""
+        x, v = match_batch((x, 1), (v, 1))
+        return self.project(x + v)
+
+    def project(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+        """x / |x|."""
+        return safe_normalize(x)
+
+    def to_tangent(
+        self, x: Float[Array, "*#batch m"], u: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch m"]:
+        """u - (x . u) x."""
+        x, u = match_batch((x, 1), (u, 1))
+        return u - jnp.sum(x * u, axis=-1, keepdims=True) * x
+
+    def raise_index(
+        self, x: Float[Array, "*#batch m"], dT: Float[Array, "*#batch m"]
+    ) -> Float[Array, "*batch m"]:
+        """dT - (x . dT) x."""
+        return self.to_tangent(x, dT)
+
+    def frame(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n m"]:
+        """The unit tangent of the circle S^1, counter-clockwise.
+
+        Raises:
+            ValueError: For n > 1: S^2 has no continuous frame, that of S^3 is not here.
+        """
+        check_condition(
+            self.n == 1,
+            f"`Sphere({self.n})` has no frame here; only the circle `Sphere(1)` has.",
+        )
+        return jnp.stack([-x[..., 1], x[..., 0]], axis=-1)[..., None, :]
+
+    def transport(
+        self,
+        x: Float[Array, "*#batch m"],
+        y: Float[Array, "*#batch m"],
+        v: Float[Array, "*#batch m"],
+    ) -> Float[Array, "*batch m"]:
+        """Parallel transport along the great circle: v - (y.v)/(1 + x.y) (x + y)."""
+        x, y, v = match_batch((x, 1), (y, 1), (v, 1))
+        cosine = jnp.sum(x * y, axis=-1, keepdims=True)
+        antipodal = cosine <= -1
+        factor = jnp.sum(y * v, axis=-1, keepdims=True) / jnp.where(
+            antipodal, 1, 1 + cosine
+        )
+        return jnp.where(antipodal, v, v - factor * (x + y))
+
+    def sample(
+        self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]
+    ) -> Float[Array, " m"]:
+        """One uniformly distributed point."""
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        return self.project(jax.random.normal(key, (self.ambient_dim,), dtype))
+
+    def act(
+        self, g: Any, x: Float[Array, "*batch m"], *, group: Group | None = None
+    ) -> Float[Array, "*out m"]:
+        """Moves points by an element of O(n + 1) or of SO(n + 1)."""
+        group = self.group if group is None else group
+        check_condition(
+            isinstance(group, (SO, O)) and group.n == self.ambient_dim,
+            f"`group` must be SO({self.n + 1}) or O({self.n + 1}), got {group}.",
+        )
+        return group.act(g, x)
