@@ -1,0 +1,204 @@
+"""Equivariant neural fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
+
+from eqjax._core._checks import check_condition, check_shape, check_size
+from eqjax._core._chunks import map_in_chunks
+from eqjax._core._dense import Params, dense, init_dense, split_named
+from eqjax._core._specs import register_spec
+from eqjax.fields._bi_invariants import BiInvariant
+from eqjax.fields._cross_attention import CrossAttention
+from eqjax.fields._embeddings import FourierEmbedding
+from eqjax.fields._latents import Latents
+
+
+@register_spec
+@dataclass(frozen=True)
+class EquivariantField:
+    """A signal on a space, given by latents whose poses move with it.
+
+    f(x; z) reads the latents z through invariants of (x, pose), so it is steerable:
+    f(g x; g z) = f(x; z), where g acts on the poses alone (`transform_latents`). The
+    decoder is `CrossAttention` with Gaussian windows, softmax logits minus
+    squared_distance(x, p_i) / s_i^2, followed by dense layers with gelu.
+
+    Args:
+        bi_invariant: Invariant of a coordinate and a pose.
+        context_dim: Size of a latent's context.
+        num_out: Number of channels of the signal.
+        hidden: Width of the layers.
+        num_heads: Number of attention heads.
+        head_dim: Size of a head.
+        query_embedding: Embedding of the invariants for queries.
+        value_embedding: Embedding of the invariants for values.
+        window: Whether latents have Gaussian windows.
+        num_neighbors: Attend to that many nearest latents only (in units of
+            `squared_distance`); default all. The field jumps where the k-th neighbor
+            changes, unless its window has decayed there: never differentiate such a
+            field in space without windows.
+        head_layers: Number of dense layers behind the attention.
+
+    Raises:
+        ValueError: If a number is out of range, or windows or neighbors are asked of an
+            invariant without poses.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from eqjax import fields, groups, spaces
+        >>> field = fields.EquivariantField(
+        ...     fields.RelativePose(groups.SE(2)), context_dim=8, num_out=3, hidden=16,
+        ...     head_dim=16)
+        >>> key_field, key_latents = jax.random.split(jax.random.key(0))
+        >>> params = field.init(key=key_field)
+        >>> z = fields.init_latents(spaces.Euclidean(2), groups.SE(2), num_latents=9,
+        ...                         context_dim=8, key=key_latents)
+        >>> field.apply(params, field.prepare(params, z), jnp.zeros(2)).shape
+        (3,)
+
+    References:
+        Wessels, Knigge, Valperga et al., "Grounding continuous representations in
+        geometry: equivariant neural fields" (2025), section 3.
+    """
+
+    bi_invariant: BiInvariant
+    context_dim: int = 32
+    num_out: int = 1
+    hidden: int = 128
+    num_heads: int = 2
+    head_dim: int = 128
+    query_embedding: FourierEmbedding = FourierEmbedding(128, scale=0.05)
+    value_embedding: FourierEmbedding = FourierEmbedding(128, scale=0.2)
+    window: bool = True
+    num_neighbors: int | None = None
+    head_layers: int = 3
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        check_size("num_out", self.num_out)
+        check_size("head_layers", self.head_layers)
+        if self.num_neighbors is not None:
+            check_size("num_neighbors", self.num_neighbors)
+        check_condition(
+            self.bi_invariant.has_pose_axis
+            or not (self.window or self.num_neighbors is not None),
+            "`window` and `num_neighbors` need an invariant with poses, got "
+            f"{self.bi_invariant}. Pass `window=False`.",
+        )
+
+    @property
+    def attention(self) -> CrossAttention:
+        """The spec of the decoder's attention."""
+        return CrossAttention(
+            invariant_dim=self.bi_invariant.dim,
+            context_dim=self.context_dim,
+            hidden=self.hidden,
+            num_heads=self.num_heads,
+            head_dim=self.head_dim,
+            query_embedding=self.query_embedding,
+            value_embedding=self.value_embedding,
+        )
+
+    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
+        """Parameters as a nested dict; needs no sample input."""
+        names = [f"layer_{i}" for i in range(self.head_layers)]
+        keys = split_named(key, ["attention", *names])
+        sizes = [self.attention.width]
+        sizes += [self.hidden] * (self.head_layers - 1) + [self.num_out]
+        return {
+            "attention": self.attention.init(dtype=dtype, key=keys["attention"]),
+            **{
+                name: init_dense(n_in, n_out, dtype=dtype, key=keys[name])
+                for name, n_in, n_out in zip(names, sizes[:-1], sizes[1:], strict=True)
+            },
+        }
+
+    def prepare(self, params: Any, latents: Latents) -> dict[str, Any]:
+        """Folds everything that sees no coordinate; latents of ONE signal.
+
+        Raises:
+            ValueError: If the contexts do not fit, or there are fewer latents than
+                neighbors.
+        """
+        context = latents["context"]
+        check_shape("latents['context']", context, (None, self.context_dim))
+        check_condition(
+            self.num_neighbors is None or self.num_neighbors <= context.shape[0],
+            f"`num_neighbors` is {self.num_neighbors}, but there are only "
+            f"{context.shape[0]} latents.",
+        )
+        prepared = self.attention.prepare(params["attention"], context)
+        return {
+            **prepared,
+            "pose": latents["pose"],
+            "inverse_window_squared": jnp.exp(-2 * latents["window"]),
+        }
+
+    def apply(
+        self, params: Any, prepared: dict[str, Any], x: Float[Array, " ambient"]
+    ) -> Float[Array, " num_out"]:
+        """The signal at ONE coordinate; batch with `jax.vmap` or `evaluate`."""
+        check_shape("x", x, (self.bi_invariant.space.ambient_dim,))
+        offsets = None
+        if self.window or self.num_neighbors is not None:
+            distances = jax.vmap(self.bi_invariant.squared_distance, (None, 0))(
+                x, prepared["pose"]
+            )
+            if self.num_neighbors is not None:
+                per_latent = ("key_map", "key_bias", "values", "pose")
+                per_latent = (*per_latent, "inverse_window_squared")
+                _, nearest = jax.lax.top_k(
+                    -jax.lax.stop_gradient(distances), self.num_neighbors
+                )
+                distances = distances[nearest]
+                prepared = {
+                    name: jax.tree.map(lambda leaf: leaf[nearest], value)
+                    if name in per_latent
+                    else value
+                    for name, value in prepared.items()
+                }
+            if self.window:
+                offsets = -distances * prepared["inverse_window_squared"]
+        if self.bi_invariant.has_pose_axis:
+            b = jax.vmap(self.bi_invariant, (None, 0))(x, prepared["pose"])
+        else:
+            num = prepared["values"].shape[0]
+            b = jnp.broadcast_to(
+                self.bi_invariant(x, None), (num, self.bi_invariant.dim)
+            )
+        y = self.attention.apply(params["attention"], prepared, b[None], offsets)
+        for i in range(self.head_layers):
+            y = dense(params[f"layer_{i}"], jax.nn.gelu(y))
+        return y
+
+
+def evaluate(
+    field: EquivariantField,
+    params: Any,
+    prepared: dict[str, Any],
+    xs: Float[Array, "points ambient"],
+    *,
+    chunk_size: int = 4096,
+) -> Float[Array, "points num_out"]:
+    """The field at many coordinates, in chunks of bounded memory.
+
+    Args:
+        field: A field with `apply(params, prepared, x)`.
+        params: Of `field.init`.
+        prepared: Of `field.prepare`.
+        xs: Coordinates.
+        chunk_size: Number of coordinates per chunk.
+
+    Returns:
+        The values, one row per coordinate.
+    """
+    apply: Callable = field.apply
+    return map_in_chunks(lambda x: apply(params, prepared, x), xs, chunk_size)
