@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def check_condition(condition: bool, message: str) -> None:
@@ -36,7 +36,10 @@ def check_shape(
     fits = (
         got is not None
         and len(got) == len(shape)
-        and all(want is None or want == have for want, have in zip(shape, got))
+        and all(
+            want is None or want == have
+            for want, have in zip(shape, got, strict=True)
+        )
     )
     if not fits:
         came = f"shape {tuple(got)}" if got is not None else type(array).__name__
@@ -95,4 +98,4 @@ def check_size(name: str, value: Any, *, minimum: int = 1) -> None:
 
 def is_concrete(array: Any) -> bool:
     """True if the values can be looked at, i.e. `array` is not being traced."""
-    return not isinstance(array, jax.core.Tracer)
+    return not isinstance(array, Tracer)

@@ -17,7 +17,7 @@ def map_in_chunks(
 ) -> PyTree[Array]:
     """`jax.vmap(fn)(xs)`, evaluated by a scan over chunks of `chunk_size` examples.
 
-    The last chunk is filled up with copies of its first example.
+    The last chunk is filled up with copies of the last example.
     """
     check_size("chunk_size", chunk_size)
     num = jax.tree.leaves(xs)[0].shape[0]
@@ -38,12 +38,12 @@ def mean_in_chunks(
 
     Value and gradient are accumulated by one scan over chunks: the gradient is taken
     inside the body, so nothing of a chunk outlives it, and nothing is computed twice.
-    Differentiable once, in reverse mode, with respect to the floating leaves of `args`;
-    `xs` gets the gradient zero. Do not close over traced values in `fn`.
+    Differentiable once, in reverse mode, with respect to the floating leaves of `args`
+    and `xs`. Do not close over traced values in `fn`.
 
     Args:
         fn: (args, x) -> scalar, for ONE example.
-        args: What is differentiated.
+        args: Shared by all examples.
         xs: Examples along the leading axis of every leaf.
         chunk_size: Examples per chunk; `None` takes all at once, without restrictions.
 
@@ -55,47 +55,63 @@ def mean_in_chunks(
         return jnp.mean(jax.vmap(lambda x: fn(args, x))(xs))
     check_size("chunk_size", chunk_size)
     chunks, weights = _split(xs, num, chunk_size)
-    leaves, structure = jax.tree.flatten(args)
-    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-    fixed = [
-        leaf for leaf, is_float in zip(leaves, floating, strict=True) if not is_float
-    ]
+    shared, shared_rest, join_args = _partition(args)
+    own, own_rest, join_xs = _partition(chunks)
 
-    def chunk_mean(varied: list[Array], fixed: list[Array], chunk: Any) -> Array:
-        x, weight = chunk
-        floats, others = iter(varied), iter(fixed)
-        merged = [next(floats) if is_float else next(others) for is_float in floating]
-        values = jax.vmap(lambda x: fn(jax.tree.unflatten(structure, merged), x))(x)
+    def chunk_mean(shared: list[Array], own: list[Array], rest: Any) -> Array:
+        shared_rest, own_rest, weight = rest
+        args, xs = join_args(shared, shared_rest), join_xs(own, own_rest)
+        values = jax.vmap(lambda x: fn(args, x))(xs)
         return jnp.sum(values * weight.astype(values.dtype)) / num
 
-    @jax.custom_vjp
-    def mean(varied: list[Array], fixed: list[Array], chunks: Any) -> Array:
-        def body(total: Array, chunk: Any) -> tuple[Array, None]:
-            return total + chunk_mean(varied, fixed, chunk), None
+    def scan(step: Callable, own: list[Array], rest: Any) -> Any:
+        """Sums of the first result of `step` over chunks, and its second results."""
+        shared_rest, own_rest, weights = rest
 
+        def body(total: Any, chunk: Any) -> tuple[Any, Any]:
+            own, own_rest, weight = chunk
+            value, extra = step(own, (shared_rest, own_rest, weight))
+            return jax.tree.map(jnp.add, total, value), extra
+
+        chunks = (own, own_rest, weights)
         first = jax.tree.map(lambda leaf: leaf[0], chunks)
-        shape = jax.eval_shape(chunk_mean, varied, fixed, first)
-        return jax.lax.scan(body, jnp.zeros(shape.shape, shape.dtype), chunks)[0]
-
-    def forward(varied: list[Array], fixed: list[Array], chunks: Any) -> tuple:
-        gradient = jax.value_and_grad(chunk_mean)
-
-        def body(total: Any, chunk: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, gradient(varied, fixed, chunk)), None
-
-        first = jax.tree.map(lambda leaf: leaf[0], chunks)
-        shapes = jax.eval_shape(gradient, varied, fixed, first)
+        shapes = jax.eval_shape(lambda c: step(c[0], (shared_rest, *c[1:]))[0], first)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        (value, gradients), _ = jax.lax.scan(body, zeros, chunks)
-        return value, gradients
+        return jax.lax.scan(body, zeros, chunks)
 
-    def backward(gradients: list[Array], cotangent: Array) -> tuple:
-        scaled = [cotangent.astype(leaf.dtype) * leaf for leaf in gradients]
-        return scaled, None, None
+    @jax.custom_vjp
+    def mean(shared: list[Array], own: list[Array], rest: Any) -> Array:
+        return scan(lambda own, rest: (chunk_mean(shared, own, rest), ()), own, rest)[0]
+
+    def forward(shared: list[Array], own: list[Array], rest: Any) -> tuple:
+        def step(own: list[Array], rest: Any) -> tuple:
+            gradient = jax.value_and_grad(chunk_mean, (0, 1))
+            value, (for_shared, for_own) = gradient(shared, own, rest)
+            return (value, for_shared), for_own
+
+        (value, for_shared), for_own = scan(step, own, rest)
+        return value, (for_shared, for_own)
+
+    def backward(gradients: tuple, cotangent: Array) -> tuple:
+        scaled = jax.tree.map(lambda g: cotangent.astype(g.dtype) * g, gradients)
+        return *scaled, None
 
     mean.defvjp(forward, backward)
-    varied = [leaf for leaf, is_float in zip(leaves, floating, strict=True) if is_float]
-    return mean(varied, fixed, (chunks, weights))
+    return mean(shared, own, (shared_rest, own_rest, weights))
+
+
+def _partition(tree: Any) -> tuple[list[Array], list[Array], Callable[..., Any]]:
+    """Floating leaves, other leaves, and the function that joins them again."""
+    leaves, structure = jax.tree.flatten(tree)
+    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+
+    def join(floats: list[Array], others: list[Array]) -> Any:
+        parts = iter(floats), iter(others)
+        return structure.unflatten([next(parts[not is_float]) for is_float in floating])
+
+    pairs = list(zip(leaves, floating, strict=True))
+    floats = [leaf for leaf, is_float in pairs if is_float]
+    return floats, [leaf for leaf, is_float in pairs if not is_float], join
 
 
 def _split(xs: Any, num: int, chunk_size: int) -> tuple[Any, Array]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-Params: TypeAlias = dict[str, "Array | Params"]
+Params: TypeAlias = dict[str, Any]
 
 # Of every LayerNorm here; the value of the published fields.
 _EPS = 1e-5

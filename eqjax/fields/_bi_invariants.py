@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,6 +15,7 @@ from eqjax.groups import SE, SO, E, Group, O, Translation
 from eqjax.spaces import Euclidean, PositionOrientation, Space, Sphere
 
 
+@runtime_checkable
 class BiInvariant(Protocol):
     """A function b of one coordinate and one pose with b(g x, g p) = b(x, p)."""
 
@@ -85,7 +86,7 @@ class RelativePose:
     """
 
     group: Group
-    space: Space | None = None
+    space: Space = cast(Any, None)  # filled in below
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -100,9 +101,9 @@ class RelativePose:
             Sphere: (SO, O),
             PositionOrientation: (SE,),
         }.get(type(self.space), ())
-        size = self.space.n + isinstance(self.space, Sphere)
+        fits = isinstance(self.group, moves) and _vector_size(self.space) == n
         check_condition(
-            isinstance(self.group, moves) and size == n,
+            fits,
             f"`group` must act on the space {self.space}, got {self.group}.",
         )
 
@@ -179,8 +180,8 @@ class RelativePoint:
     """
 
     space: Space
-    pose_space: Space | None = None
-    group: Group | None = None
+    pose_space: Space = cast(Any, None)  # filled in below
+    group: Group = cast(Any, None)  # filled in below
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -191,7 +192,7 @@ class RelativePoint:
         headed = isinstance(self.pose_space, PositionOrientation)
         if self.group is None:
             object.__setattr__(self, "group", SE(2) if headed else self.space.group)
-        group, n = self.group, self.space.n
+        group, size = self.group, _vector_size(self.space)
         if headed:
             plane = self.space == Euclidean(2)
             fits = (plane or self.space == self.pose_space) and (
@@ -200,10 +201,10 @@ class RelativePoint:
         elif self.pose_space != self.space:
             fits = False
         elif isinstance(self.space, Euclidean):
-            fits = isinstance(group, (SE, E)) and group.n == n
+            fits = isinstance(group, (SE, E)) and group.n == size
         else:
             fits = isinstance(self.space, Sphere) and (
-                isinstance(group, (SO, O)) and group.n == n + 1
+                isinstance(group, (SO, O)) and group.n == size
             )
         check_condition(
             fits,
@@ -317,6 +318,11 @@ class Absolute:
             "`Absolute` has no distance between coordinate and pose. "
             "Use `window=False` and no `num_neighbors`, or an invariant with poses."
         )
+
+
+def _vector_size(space: Space) -> int:
+    """Size of the vectors that groups of the space act on."""
+    return 2 if isinstance(space, PositionOrientation) else space.ambient_dim
 
 
 def _embed(space: Space, x: Array, scale: float) -> Array:

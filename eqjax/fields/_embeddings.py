@@ -50,7 +50,7 @@ class FourierEmbedding:
         check_size("num_features", self.num_features, minimum=2)
         check_condition(
             self.num_features % 2 == 0,
-            f"`num_features` must be even (sines and cosines), got {self.num_features}.",
+            f"`num_features` must be even, got {self.num_features}.",
         )
         check_positive("scale", self.scale)
 

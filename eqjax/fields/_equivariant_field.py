@@ -93,6 +93,7 @@ class EquivariantField:
             "`window` and `num_neighbors` need an invariant with poses, got "
             f"{self.bi_invariant}. Pass `window=False`.",
         )
+        _ = self.attention
 
     @property
     def attention(self) -> CrossAttention:

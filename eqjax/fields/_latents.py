@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Key, PyTree
 
-from eqjax._core._checks import check_choice, check_condition, check_size
+from eqjax._core._checks import (
+    check_choice,
+    check_condition,
+    check_positive,
+    check_size,
+)
 from eqjax.groups import SE, SO, E, Group, O, Translation
 from eqjax.spaces import Ball, Box, Euclidean, PositionOrientation, Space, Sphere
 
@@ -50,7 +55,7 @@ def init_latents(
             random orientations.
         jitter: Scale of normal noise on positions, in units of h / L^(1/d), and of
             noise on contexts. 0 leaves both alone.
-        dtype: Of every leaf.
+        dtype: Of every leaf but the flips of O(n) and E(n), which are int32.
         key: For the random parts.
 
     Returns:
@@ -70,20 +75,20 @@ def init_latents(
     check_size("num_latents", num_latents)
     check_size("context_dim", context_dim)
     check_choice("orientation", orientation, ("aligned", "random"))
+    check_positive("jitter", jitter, zero=True)
     dtype = jnp.result_type(float) if dtype is None else dtype
     key_pose, key_jitter, key_context = jax.random.split(key, 3)
     positions, half_width, dim = _positions(poses, num_latents, domain)
     spacing = half_width / num_latents ** (1 / dim)
     if positions is None:
-        pose = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, dtype),
-            _spread_rotations(poses, num_latents),
-        )
+        pose = _spread_rotations(poses, num_latents, dtype)
     else:
         positions = jnp.asarray(positions, dtype)
         if jitter:
             noise = jax.random.normal(key_jitter, positions.shape, dtype)
             positions = positions + jitter * spacing * noise
+            if isinstance(poses, Sphere):
+                positions = poses.project(positions)
         pose = _with_orientation(poses, positions, orientation, key_pose)
     context = jnp.ones((num_latents, context_dim), dtype)
     if jitter:
@@ -122,10 +127,11 @@ def transform_latents(
             group is None or group == poses,
             f"`group` must be {poses}, the group of the poses, got {group}.",
         )
-        # A copy of g for every latent, so that it broadcasts for every kind of element.
-        pose = jax.vmap(lambda p: poses.compose(g, p))(latents["pose"])
+        compose = poses.compose
+        pose = jax.vmap(lambda p: compose(g, p))(latents["pose"])
     else:
-        pose = jax.vmap(lambda p: poses.act(g, p, group=group))(latents["pose"])
+        act = cast(Space, poses).act
+        pose = jax.vmap(lambda p: act(g, p, group=group))(latents["pose"])
     return {**latents, "pose": pose}
 
 
@@ -141,7 +147,7 @@ def zero_tangent(poses: Poses, latents: Latents) -> Latents:
         dimension, or the space's `tangent_dim`.
     """
     context = latents["context"]
-    size = poses.dim if is_group(poses) else poses.tangent_dim
+    size = poses.dim if is_group(poses) else cast(Space, poses).tangent_dim
     pose = jnp.zeros((context.shape[0], size), context.dtype)
     rest = {name: jnp.zeros_like(latents[name]) for name in latents if name != "pose"}
     return {**rest, "pose": pose}
@@ -172,15 +178,15 @@ def retract_latents(poses: Poses, latents: Latents, tangent: Latents) -> Latents
     """
 
     def move(pose: Any, v: Array) -> Any:
-        if not is_group(poses):
-            return poses.retract(pose, v)
-        return _renormalize(poses, poses.compose(pose, poses.exp(v)))
+        if is_group(poses):
+            return _renormalize(poses, poses.compose(pose, poses.exp(v)))
+        return cast(Space, poses).retract(pose, v)
 
     rest = {name: latents[name] + tangent[name] for name in latents if name != "pose"}
     return {**rest, "pose": jax.vmap(move)(latents["pose"], tangent["pose"])}
 
 
-def is_group(poses: Any) -> bool:
+def is_group(poses: Poses) -> TypeGuard[Group]:
     """True for groups, False for spaces."""
     return hasattr(poses, "compose")
 
@@ -207,10 +213,6 @@ def _positions(
         )
         if not isinstance(poses, Sphere):
             return None, math.pi, poses.dim
-        check_condition(
-            poses.n in (1, 2),
-            f"Latents start on S^1 or S^2, got {poses}. Build their poses yourself.",
-        )
         return _spread_sphere(poses.n, num), math.pi / 2, poses.n
     if not isinstance(poses, (Translation, SE, E, Euclidean, PositionOrientation)):
         raise ValueError(
@@ -233,6 +235,7 @@ def _with_orientation(poses: Any, positions: Array, orientation: str, key: Any) 
         return positions
     group = SE(2) if isinstance(poses, PositionOrientation) else poses
     num = positions.shape[0]
+    turns: Any
     if orientation == "random":
         keys = jax.random.split(key, num)
         turns = jax.vmap(
@@ -263,13 +266,13 @@ def _spread_sphere(n: int, num: int) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=-1)
 
 
-def _spread_rotations(group: Any, num: int) -> Any:
+def _spread_rotations(group: Any, num: int, dtype: Any) -> Any:
     """Evenly spread elements of SO(n) or O(n)."""
     if isinstance(group, O):
-        flips = np.arange(num) % 2
-        return _spread_rotations(SO(group.n), num), flips
+        turns = _spread_rotations(group.rotations, num, dtype)
+        return turns, jnp.arange(num, dtype=jnp.int32) % 2
     if group.n == 2:
-        return 2 * np.pi * np.arange(num) / num
+        return jnp.asarray(2 * np.pi * np.arange(num) / num, dtype)
     # Farthest points, up to the sign of a quaternion, among many seeded candidates.
     candidates = np.random.default_rng(0).normal(size=(64 * num, 4))
     candidates /= np.linalg.norm(candidates, axis=-1, keepdims=True)
@@ -278,4 +281,4 @@ def _spread_rotations(group: Any, num: int) -> Any:
     while len(chosen) < num:
         chosen.append(candidates[np.argmin(closeness)])
         closeness = np.maximum(closeness, np.abs(candidates @ chosen[-1]))
-    return np.stack(chosen)
+    return jnp.asarray(np.stack(chosen), dtype)

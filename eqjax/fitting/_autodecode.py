@@ -36,7 +36,7 @@ class JointState(NamedTuple):
         params: Shared parameters.
         table: Latents of all signals; the leading axis of every leaf is the signal.
         opt_params: Optimizer state of the parameters.
-        opt_table: Optimizer state of every signal's latents, with the same leading axis.
+        opt_table: Optimizer state of every signal's latents, one row per signal.
         step: Number of steps taken.
     """
 
@@ -167,7 +167,9 @@ def autodecode_step(
     def init(params: Any, table: Any) -> JointState:
         opt_table = jax.vmap(lambda z: optimizer_latents.init(zero_tangent(z)))(table)
         opt_params = optimizer_params.init(params)
-        return JointState(params, table, opt_params, opt_table, jnp.zeros((), jnp.int32))
+        return JointState(
+            params, table, opt_params, opt_table, jnp.zeros((), jnp.int32)
+        )
 
     def update(
         state: JointState, signals: Int[Array, " batch"], batch: Any

@@ -10,39 +10,37 @@ from jaxtyping import Array, Float
 
 from eqjax._core._batch import match_batch
 from eqjax._core._numerics import is_small
-from eqjax.groups._group import Generators
-from eqjax.groups._o import O
-from eqjax.groups._so import SO
+from eqjax.groups._group import Generators, Group
 
 
-def compose(group: SO | O, a: tuple[Array, Any], b: tuple[Array, Any]) -> tuple:
+def compose(group: Group, a: tuple[Array, Any], b: tuple[Array, Any]) -> tuple:
     """(t, h) (t', h') = (t + h t', h h')."""
     (t_a, h_a), (t_b, h_b) = a, b
     t_a, moved = match_batch((t_a, 1), (group.act(h_a, t_b), 1))
     return t_a + moved, group.compose(h_a, h_b)
 
 
-def inverse(group: SO | O, a: tuple[Array, Any]) -> tuple:
+def inverse(group: Group, a: tuple[Array, Any]) -> tuple:
     """(-h^-1 t, h^-1)."""
     t, h = a
     back = group.inverse(h)
     return -group.act(back, t), back
 
 
-def act(group: SO | O, a: tuple[Array, Any], x: Array) -> Array:
+def act(group: Group, a: tuple[Array, Any], x: Array) -> Array:
     """The points h x + t."""
     t, h = a
     moved, t = match_batch((group.act(h, x), 1), (t, 1))
     return moved + t
 
 
-def exp(group: SO | O, v: Float[Array, "*batch dim"]) -> tuple:
+def exp(group: Group, v: Float[Array, "*batch dim"]) -> tuple:
     """(V(w) u, exp(w)) for the twist v = (u, w)."""
-    u, w = v[..., : group.n], v[..., group.n :]
+    u, w = v[..., : group.degree], v[..., group.degree :]
     return _apply_v(u, w), group.exp(w)
 
 
-def log(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch dim"]:
+def log(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch dim"]:
     """The twist (V(w)^-1 t, w), w the logarithm of the rotation part."""
     t, h = a
     w = group.log(h)
@@ -50,47 +48,47 @@ def log(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch dim"]:
     return jnp.concatenate([_apply_v_inverse(t, w), w], axis=-1)
 
 
-def adjoint(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch dim dim"]:
+def adjoint(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch dim dim"]:
     """[[M, -D], [0, Ad(h)]], M the matrix of h, D_j = hat(Ad(h) e_j) t."""
     t, h = a
     t, matrix, turned = match_batch((t, 1), (group.matrix(h), 2), (group.adjoint(h), 2))
     basis = group.hat(jnp.swapaxes(turned, -1, -2))
     lever = jnp.einsum("...jab,...b->...aj", basis, t)
-    zero = jnp.zeros((*turned.shape[:-1], group.n), turned.dtype)
+    zero = jnp.zeros((*turned.shape[:-1], group.degree), turned.dtype)
     top = jnp.concatenate([matrix, -lever], axis=-1)
     return jnp.concatenate([top, jnp.concatenate([zero, turned], -1)], axis=-2)
 
 
-def hat(group: SO | O, v: Float[Array, "*batch dim"]) -> Float[Array, "*batch m m"]:
+def hat(group: Group, v: Float[Array, "*batch dim"]) -> Float[Array, "*batch m m"]:
     """[[hat(w), u], [0, 0]]."""
-    u, w = v[..., : group.n], v[..., group.n :]
+    u, w = v[..., : group.degree], v[..., group.degree :]
     top = jnp.concatenate([group.hat(w), u[..., None]], axis=-1)
     return jnp.pad(top, [(0, 0)] * (v.ndim - 1) + [(0, 1), (0, 0)])
 
 
-def vee(group: SO | O, m: Float[Array, "*batch m m"]) -> Float[Array, "*batch dim"]:
+def vee(group: Group, m: Float[Array, "*batch m m"]) -> Float[Array, "*batch dim"]:
     """The inverse of `hat`."""
     return jnp.concatenate([m[..., :-1, -1], group.vee(m[..., :-1, :-1])], axis=-1)
 
 
-def matrix(group: SO | O, a: tuple[Array, Any]) -> Float[Array, "*batch m m"]:
+def matrix(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch m m"]:
     """[[h, t], [0, 1]] (homogeneous coordinates)."""
     t, h = a
     linear, t = match_batch((group.matrix(h), 2), (t, 1))
     top = jnp.concatenate([linear, t[..., None]], axis=-1)
-    last = jnp.zeros(group.n + 1, t.dtype).at[-1].set(1)
-    last = jnp.broadcast_to(last, (*t.shape[:-1], 1, group.n + 1))
+    last = jnp.zeros(group.degree + 1, t.dtype).at[-1].set(1)
+    last = jnp.broadcast_to(last, (*t.shape[:-1], 1, group.degree + 1))
     return jnp.concatenate([top, last], axis=-2)
 
 
-def from_matrix(group: SO | O, m: Float[Array, "*batch m m"]) -> tuple:
+def from_matrix(group: Group, m: Float[Array, "*batch m m"]) -> tuple:
     """The inverse of `matrix`."""
     return m[..., :-1, -1], group.from_matrix(m[..., :-1, :-1])
 
 
-def generators(group: SO | O) -> Generators:
+def generators(group: Group) -> Generators:
     """Unit translations, then rotations; the discrete ones of the linear part."""
-    n, (lie, discrete) = group.n, group.generators
+    n, (lie, discrete) = group.degree, group.generators
     basis = np.zeros((n + len(lie), n + 1, n + 1))
     basis[np.arange(n), np.arange(n), n] = 1.0
     basis[n:, :n, :n] = lie

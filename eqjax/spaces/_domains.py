@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from eqjax._core._numerics import safe_norm
 from eqjax._core._specs import register_spec
 
 
+@runtime_checkable
 @runtime_checkable
 class Domain(Protocol):
     """A set of points that can be sampled; compact spaces are domains of themselves."""

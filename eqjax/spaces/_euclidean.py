@@ -14,7 +14,7 @@ from eqjax._core._batch import match_batch
 from eqjax._core._checks import check_condition, check_size
 from eqjax._core._numerics import safe_norm
 from eqjax._core._specs import register_spec
-from eqjax.groups import E, Group
+from eqjax.groups import E, Group, Translation
 
 
 @register_spec
@@ -58,13 +58,8 @@ class Euclidean:
 
     @property
     def group(self) -> Group:
-        """E(n), for n = 2 and 3."""
-        check_condition(
-            self.n in (2, 3),
-            f"`Euclidean({self.n})` has no default group (E(n) exists for n = 2, 3). "
-            "Pass `group=`, e.g. `Translation(n)`.",
-        )
-        return E(self.n)
+        """E(n) for n = 2 and 3, else the translations."""
+        return E(self.n) if self.n in (2, 3) else Translation(self.n)
 
     def distance(
         self, x: Float[Array, "*#batch n"], y: Float[Array, "*#batch n"]

@@ -209,7 +209,7 @@ class PositionOrientation:
     ) -> Float[Array, "*out 3"]:
         """Moves positions and turns headings by an element of SE(2)."""
         check_condition(
-            group is None or isinstance(group, SE) and group.n == 2,
+            group is None or (isinstance(group, SE) and group.n == 2),
             f"`group` must be SE(2), got {group}.",
         )
         return _to_point(SE(2).compose(g, _to_element(x)))

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from eqjax._core._batch import match_batch
-from eqjax._core._checks import check_condition, check_size
+from eqjax._core._checks import check_choice, check_condition
 from eqjax._core._numerics import safe_norm, safe_normalize
 from eqjax._core._specs import register_spec
 from eqjax.groups import SO, Group, O
@@ -26,7 +26,10 @@ class Sphere:
     `sample` is uniform.
 
     Args:
-        n: Dimension, at least 1.
+        n: Dimension, 1 or 2.
+
+    Raises:
+        ValueError: If `n` is another number.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,7 +43,7 @@ class Sphere:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        check_size("n", self.n)
+        check_choice("n", self.n, (1, 2))
 
     @property
     def dim(self) -> int:
@@ -59,12 +62,7 @@ class Sphere:
 
     @property
     def group(self) -> Group:
-        """O(n + 1), for n = 1 and 2."""
-        check_condition(
-            self.n in (1, 2),
-            f"`Sphere({self.n})` has no default group (O(n + 1) exists for n = 1, 2). "
-            "Pass `group=`.",
-        )
+        """O(n + 1)."""
         return O(self.n + 1)
 
     def distance(
@@ -148,11 +146,11 @@ class Sphere:
         """The unit tangent of the circle S^1, counter-clockwise.
 
         Raises:
-            ValueError: For n > 1: S^2 has no continuous frame, that of S^3 is not here.
+            ValueError: For n = 2: S^2 has no continuous frame.
         """
         check_condition(
             self.n == 1,
-            f"`Sphere({self.n})` has no frame here; only the circle `Sphere(1)` has.",
+            "S^2 has no continuous frame. Use `to_tangent`.",
         )
         return jnp.stack([-x[..., 1], x[..., 0]], axis=-1)[..., None, :]
 
