@@ -37,8 +37,7 @@ def check_shape(
         got is not None
         and len(got) == len(shape)
         and all(
-            want is None or want == have
-            for want, have in zip(shape, got, strict=True)
+            want is None or want == have for want, have in zip(shape, got, strict=True)
         )
     )
     if not fits:

@@ -7,6 +7,7 @@ behind it lets NaN through in reverse mode (0 * inf).
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -25,7 +26,9 @@ def safe_norm(
     The vector is scaled by its largest entry first, so that squares neither
     overflow nor underflow.
     """
-    scale = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+    # The norm does not depend on the scale, so its derivative must not go through it:
+    # that would square the scale.
+    scale = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
     nonzero = scale > 0
     unit = jnp.where(nonzero, x, 1) / jnp.where(nonzero, scale, 1)
     length = jnp.sqrt(jnp.sum(unit * unit, axis=-1, keepdims=True))

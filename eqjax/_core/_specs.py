@@ -46,12 +46,15 @@ def spec_from_json(text: str) -> Any:
     """The spec that `spec_to_json` wrote; only registered names are decoded.
 
     Raises:
-        ValueError: If the text is no JSON, or names a type that is not registered.
+        ValueError: If the text is no JSON of a spec, names a type that is not
+            registered, or holds other fields than that type has.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"The spec is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"The text holds no spec, but {value!r}.")
     return _decode(value)
 
 
@@ -85,10 +88,10 @@ def _decode(value: Any) -> Any:
         return value
     fields = dict(value)
     name = fields.pop("type", None)
-    if name not in _REGISTRY:
+    if isinstance(name, str) and name not in _REGISTRY:
         for load in _LOADERS:
             load()
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise ValueError(
             f"The spec names {name!r}, which eqjax does not know. It was written by "
             "another version, or the file is damaged."
@@ -100,4 +103,10 @@ def _decode(value: Any) -> Any:
         raise ValueError(
             f"The stored {name} has fields that this version lacks: {extra}."
         )
-    return cls(**{key: _decode(item) for key, item in fields.items()})
+    values = {key: _decode(item) for key, item in fields.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(
+            f"The stored {name} does not fit this version, or is damaged: {error}."
+        ) from error

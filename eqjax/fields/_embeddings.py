@@ -71,6 +71,8 @@ class FourierEmbedding:
         self, params: Params, b: Float[Array, "*batch num_in"]
     ) -> Float[Array, "*batch num_features"]:
         """The features of b."""
-        angle = 2 * jnp.pi * (b @ params["frequencies"])
+        # Phases need all their digits, whatever the precision of other products.
+        turns = jnp.matmul(b, params["frequencies"], precision="highest")
+        angle = 2 * jnp.pi * turns
         waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
         return jax.nn.relu(dense(params, waves))

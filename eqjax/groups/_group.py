@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jax.typing import DTypeLike
@@ -23,7 +23,6 @@ class Generators(NamedTuple):
     discrete: np.ndarray
 
 
-@runtime_checkable
 @runtime_checkable
 class Group(Protocol):
     """A group: a frozen spec whose elements are plain arrays or tuples of arrays.

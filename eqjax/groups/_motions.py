@@ -53,7 +53,7 @@ def adjoint(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch dim dim"
     t, h = a
     t, matrix, turned = match_batch((t, 1), (group.matrix(h), 2), (group.adjoint(h), 2))
     basis = group.hat(jnp.swapaxes(turned, -1, -2))
-    lever = jnp.einsum("...jab,...b->...aj", basis, t)
+    lever = jnp.einsum("...jab,...b->...aj", basis, t, precision="highest")
     zero = jnp.zeros((*turned.shape[:-1], group.degree), turned.dtype)
     top = jnp.concatenate([matrix, -lever], axis=-1)
     return jnp.concatenate([top, jnp.concatenate([zero, turned], -1)], axis=-2)

@@ -10,7 +10,7 @@ from eqjax._core._numerics import is_small
 
 
 def multiply(
-    p: Float[Array, "*batch 4"], q: Float[Array, "*batch 4"]
+    p: Float[Array, "*#batch 4"], q: Float[Array, "*#batch 4"]
 ) -> Float[Array, "*batch 4"]:
     """The Hamilton product p q."""
     p, q = match_batch((p, 1), (q, 1))
@@ -26,7 +26,7 @@ def conjugate(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 4"]:
 
 
 def rotate(
-    q: Float[Array, "*batch 4"], x: Float[Array, "*batch 3"]
+    q: Float[Array, "*#batch 4"], x: Float[Array, "*#batch 3"]
 ) -> Float[Array, "*batch 3"]:
     """x rotated by the unit quaternion q."""
     q, x = match_batch((q, 1), (x, 1))

@@ -102,7 +102,8 @@ class SO:
 
     def hat(self, v: Float[Array, "*batch dim"]) -> Float[Array, "*batch n n"]:
         """The antisymmetric matrix with coordinates v."""
-        return jnp.einsum("...d,dij->...ij", v, self.generators.lie.astype(v.dtype))
+        lie = self.generators.lie.astype(v.dtype)
+        return jnp.einsum("...d,dij->...ij", v, lie, precision="highest")
 
     def vee(self, m: Float[Array, "*batch n n"]) -> Float[Array, "*batch dim"]:
         """The coordinates of an antisymmetric matrix."""

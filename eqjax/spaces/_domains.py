@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from eqjax._core._numerics import safe_norm
 from eqjax._core._specs import register_spec
 
 
-@runtime_checkable
 @runtime_checkable
 class Domain(Protocol):
     """A set of points that can be sampled; compact spaces are domains of themselves."""
@@ -43,7 +42,7 @@ class Box:
         upper: Largest coordinates, each above the smallest.
 
     Raises:
-        ValueError: If the two have different lengths or an axis is empty.
+        ValueError: If the two have different lengths, or an axis is empty or infinite.
 
     Example:
         >>> from eqjax import spaces
@@ -57,11 +56,12 @@ class Box:
     def __post_init__(self) -> None:
         """Checks the fields."""
         fits = len(self.lower) == len(self.upper) > 0 and all(
-            low < high for low, high in zip(self.lower, self.upper, strict=True)
+            -math.inf < low < high < math.inf
+            for low, high in zip(self.lower, self.upper, strict=True)
         )
         check_condition(
             fits,
-            "`lower` must be below `upper` on every axis, got "
+            "`lower` must be below `upper` on every axis, and both finite, got "
             f"{self.lower} and {self.upper}.",
         )
 
@@ -147,7 +147,9 @@ class Ball:
     ) -> Float[Array, " n"]:
         """One uniformly distributed point."""
         dtype = jnp.result_type(float) if dtype is None else dtype
-        return self.radius * jax.random.ball(key, self.n, dtype=dtype)
+        # Archimedes: a uniform point of the sphere in R^(n+2) without two coordinates.
+        normal = jax.random.normal(key, (self.n + 2,), dtype)
+        return self.radius * normal[: self.n] / jnp.linalg.norm(normal)
 
     def project(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """The nearest point of the ball."""

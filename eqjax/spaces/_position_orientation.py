@@ -135,8 +135,9 @@ class PositionOrientation:
             self.eps > 0, "`inner` needs eps > 0: the metric is singular at eps = 0."
         )
         _, u, v = match_batch((x, 1), (u, 1), (v, 1))
-        weights = jnp.asarray(self._weights, u.dtype)
-        return jnp.einsum("...i,...i,i->...", u, v, weights**2)
+        w1, w2, w3 = (weight**2 for weight in self._weights)
+        product = u * v
+        return w1 * product[..., 0] + w2 * product[..., 1] + w3 * product[..., 2]
 
     def exp(
         self, x: Float[Array, "*#batch 3"], v: Float[Array, "*#batch 3"]
@@ -175,8 +176,8 @@ class PositionOrientation:
     ) -> Float[Array, "*batch 3"]:
         """The derivatives along the frame, divided by its squared lengths."""
         scaled = self._frame_derivatives(x, dT)
-        inverse = jnp.asarray([1 / w for w in self._weights], scaled.dtype)
-        return jnp.einsum("...i,i->...i", scaled, inverse)
+        parts = [scaled[..., i] / w for i, w in enumerate(self._weights)]
+        return jnp.stack(parts, axis=-1)
 
     def frame(self, x: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
         """The rows A1, A2, A3 as ambient vectors."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Key
 from eqjax.groups import Group
 
 
-@runtime_checkable
 @runtime_checkable
 class Space(Protocol):
     """A Riemannian manifold on which a group acts: a frozen spec without arrays.

@@ -105,7 +105,9 @@ class Sphere:
         """
         x, y = match_batch((x, 1), (y, 1))
         cosine = jnp.sum(x * y, axis=-1, keepdims=True)
-        normal = y - cosine * x
+        # The part of y normal to x, from a difference (or sum) that is exact where the
+        # points are nearly equal (or opposite).
+        normal = self.to_tangent(x, jnp.where(cosine < 0, y + x, y - x))
         sine = safe_norm(normal, keepdims=True)
         apart = jnp.where(sine > 0, sine, 1)
         angle = jnp.arctan2(sine, cosine)
@@ -160,14 +162,18 @@ class Sphere:
         y: Float[Array, "*#batch m"],
         v: Float[Array, "*#batch m"],
     ) -> Float[Array, "*batch m"]:
-        """Parallel transport along the great circle: v - (y.v)/(1 + x.y) (x + y)."""
+        """Parallel transport along the great circle: v - 2 (s.v)/(s.s) s, s = x + y.
+
+        The vector stays as it is from x to -x, where no great circle is singled out.
+        """
         x, y, v = match_batch((x, 1), (y, 1), (v, 1))
-        cosine = jnp.sum(x * y, axis=-1, keepdims=True)
-        antipodal = cosine <= -1
-        factor = jnp.sum(y * v, axis=-1, keepdims=True) / jnp.where(
-            antipodal, 1, 1 + cosine
+        s = x + y
+        squared = jnp.sum(s * s, axis=-1, keepdims=True)
+        antipodal = squared == 0
+        factor = 2 * jnp.sum(s * v, axis=-1, keepdims=True)
+        return (
+            v - jnp.where(antipodal, 0, factor / jnp.where(antipodal, 1, squared)) * s
         )
-        return jnp.where(antipodal, v, v - factor * (x + y))
 
     def sample(
         self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]
