@@ -1,0 +1,333 @@
+"""What runs under the generic tests of tests/test_registry.py: list it, it is tested.
+
+To add a public function that commutes with a group, add an `Equivariant` to
+`EQUIVARIANT`; it is then checked on generic elements, near the identity and with
+reflections, at generic and at singular inputs (where its gradient must be finite too),
+and, unless `composes=None`, for composition with jit,
+vmap and grad. To add one that only has to compose, add a `Composing` to `COMPOSING`.
+Every public spec must occur in the `covers` of an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from eqjax import groups, spaces
+
+# Packages that do not exist yet, or whose entries are still to be written. The test
+# fails when one of them exists, so that it cannot be forgotten here.
+NOT_YET: tuple[str, ...] = ()
+
+# Public frozen dataclasses that need no entry, with the reason.
+EXEMPT: dict[str, str] = {}
+
+Sample = Callable[[jax.Array], tuple[Any, ...]]
+Act = Callable[[Any, Any], Any]
+
+
+def _no_singular_inputs(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Equivariant:
+    """fn(g x, g y, ..) = g fn(x, y, ..).
+
+    Attributes:
+        name: Name of the test.
+        fn: The function of one example.
+        group: Where the elements come from.
+        act_in: One action per argument, or `None` where an argument does not move.
+        act_out: Action on the result, or `None` for an invariant.
+        sample: Key to one generic example of the arguments, in float64.
+        covers: The specs that this entry tests.
+        singular: Key to named examples of the arguments where derivatives are delicate;
+            there the law must hold within `singular_atol` and gradients be finite.
+        rtol: Relative tolerance; default: that of `assert_equivariant`.
+        atol: Absolute tolerance.
+        singular_atol: Absolute tolerance at singular inputs, since results are often
+            zero there. Default: 45 roundings of inputs of size one.
+        composes: Options of `assert_composes`; `None` to leave that test out.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    group: groups.Group
+    act_in: Sequence[Act | None]
+    act_out: Act | None
+    sample: Sample
+    covers: Sequence[Any]
+    singular: Callable[[jax.Array], Mapping[str, tuple[Any, ...]]] = _no_singular_inputs
+    rtol: float | None = None
+    atol: float = 0.0
+    singular_atol: float = 1e-14
+    composes: Mapping[str, Any] | None = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Composing:
+    """fn gives the same alone, under jit, vmap and grad (`assert_composes`).
+
+    Attributes:
+        name: Name of the test.
+        fn: The function of one example.
+        sample: Key to one example of the arguments, where fn is smooth.
+        covers: The specs that this entry tests.
+        options: Options of `assert_composes`.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    sample: Sample
+    covers: Sequence[Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Groups ------------------------------------------------------------------------------
+
+GROUPS: tuple[groups.Group, ...] = (
+    groups.Translation(2),
+    groups.SO(2),
+    groups.SO(3),
+    groups.O(2),
+    groups.O(3),
+    groups.SE(2),
+    groups.SE(3),
+    groups.E(2),
+    groups.E(3),
+)
+_LARGEST_GROUPS = (GROUPS[0], groups.SE(2), groups.E(2), groups.E(3))
+
+
+def _group_entry(group: groups.Group) -> Equivariant:
+    """(g a) x = g (a x), and a^-1 b does not change when a and b move."""
+
+    def fn(a: Any, b: Any, x: jax.Array) -> dict[str, jax.Array]:
+        between = group.compose(group.inverse(a), b)
+        return {"moved": group.act(a, x), "between": group.matrix(between)}
+
+    def act_out(g: Any, result: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return result | {"moved": group.act(g, result["moved"])}
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        keys = jax.random.split(key, 3)
+        x = jax.random.normal(keys[2], (group.degree,))
+        return group.sample(key=keys[0]), group.sample(key=keys[1]), x
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        a, _, x = sample(key)
+        e = group.identity(dtype=x.dtype)
+        return {"identity": (e, e, x), "coincident": (a, a, x), "origin": (a, e, 0 * x)}
+
+    return Equivariant(
+        f"{group}.act",
+        fn,
+        group,
+        (group.compose, group.compose, None),
+        act_out,
+        sample,
+        covers=(group,),
+        singular=singular,
+        # These contain the others.
+        composes={} if group in _LARGEST_GROUPS else None,
+    )
+
+
+# Spaces ------------------------------------------------------------------------------
+
+SPACES: tuple[spaces.Space, ...] = (
+    spaces.Euclidean(2),
+    spaces.Sphere(2),
+    spaces.PositionOrientation(2, xi=1.0, eps=1.0),
+    spaces.PositionOrientation(2, xi=1.0, eps=0.1),
+    spaces.PositionOrientation(2, xi=0.1, eps=0.5),
+    spaces.PositionOrientation(2, xi=0.9, eps=0.0),
+)
+# xi and eps change numbers, no code but that of eps = 1, which is a part of the rest.
+_COMPOSING_SPACES = (*SPACES[:2], SPACES[3])
+
+
+def sample_tangent(space: spaces.Space, x: jax.Array, key: jax.Array) -> jax.Array:
+    """A normal tangent vector at x."""
+    velocity = jax.random.normal(key, (space.ambient_dim,), x.dtype)
+    return space.to_tangent(x, velocity)
+
+
+def act_tangent(space: spaces.Space, g: Any, pair: tuple) -> tuple:
+    """Moves a point with a tangent vector; frame components do not change."""
+    x, v = pair
+    if isinstance(space, spaces.PositionOrientation):
+        return space.act(g, x), v
+    return jax.jvp(lambda x: space.act(g, x), (x,), (v,))
+
+
+def act_covector(space: spaces.Space, g: Any, pair: tuple) -> tuple:
+    """Moves a point with the differential of a function T: that of T(g^-1 x)."""
+    x, dT = pair
+    y = space.act(g, x)
+    _, pull_back = jax.vjp(lambda y: space.act(space.group.inverse(g), y), y)
+    return y, pull_back(dT)[0]
+
+
+def _distance_entry(space: spaces.Space) -> Equivariant:
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        key_x, key_y = jax.random.split(key)
+        return space.sample(key=key_x), space.sample(key=key_y)
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        key_x, key_v = jax.random.split(key)
+        x = space.sample(key=key_x)
+        v = sample_tangent(space, x, key_v)
+        examples = {"coincident": (x, x), "close": (x, space.exp(x, 1e-9 * v))}
+        if isinstance(space, spaces.Sphere):
+            examples["antipodal"] = (x, -x)
+        if isinstance(space, spaces.PositionOrientation):
+            step = jnp.eye(3, dtype=x.dtype)
+            for name, direction in zip(("ahead", "aside"), step[:2], strict=True):
+                examples[name] = (x, space.exp(x, direction))
+            examples["full turn"] = (x, x + 2 * jnp.pi * step[2])
+        return examples
+
+    return Equivariant(
+        f"{space}.distance",
+        space.distance,
+        space.group,
+        (space.act, space.act),
+        None,
+        sample,
+        covers=(space,),
+        singular=singular,
+        # The distance for eps < 1 holds the square root of a coordinate, hence of its
+        # rounding error.
+        singular_atol=1e-7,
+        composes={} if space in _COMPOSING_SPACES else None,
+    )
+
+
+def _covector_entry(space: spaces.Space) -> Equivariant:
+    """dual_norm is invariant and raise_index equivariant."""
+
+    def fn(pair: tuple) -> tuple:
+        x, dT = pair
+        return space.dual_norm(x, dT), (x, space.raise_index(x, dT))
+
+    def act_out(g: Any, result: tuple) -> tuple:
+        return result[0], act_tangent(space, g, result[1])
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        key_x, key_dT = jax.random.split(key)
+        x = space.sample(key=key_x)
+        return ((x, jax.random.normal(key_dT, x.shape)),)
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        x = space.sample(key=key)
+        return {"zero covector": ((x, 0 * x),)}
+
+    return Equivariant(
+        f"{space}.dual_norm",
+        fn,
+        space.group,
+        (lambda g, pair: act_covector(space, g, pair),),
+        act_out,
+        sample,
+        covers=(space,),
+        singular=singular,
+        composes={} if space in _COMPOSING_SPACES else None,
+    )
+
+
+def _maps_entry(space: spaces.Space) -> Equivariant:
+    """exp, retract and project of points; log and transport of tangent vectors."""
+
+    def fn(pair: tuple, y: jax.Array) -> dict[str, Any]:
+        x, v = pair
+        return {
+            "exp": space.exp(x, v),
+            "retract": space.retract(x, v),
+            "project": space.project(x),
+            "log": (x, space.log(x, y)),
+            "transport": (y, space.transport(x, y, v)),
+        }
+
+    def act_out(g: Any, result: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: act_tangent(space, g, value)
+            if isinstance(value, tuple)
+            else space.act(g, value)
+            for name, value in result.items()
+        }
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        keys = jax.random.split(key, 3)
+        x = space.sample(key=keys[0])
+        return (x, sample_tangent(space, x, keys[1])), space.sample(key=keys[2])
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        (x, v), y = sample(key)
+        return {
+            "coincident": ((x, v), x),
+            "zero tangent": ((x, 0 * v), y),
+            "close": ((x, 1e-9 * v), space.exp(x, 1e-9 * v)),
+        }
+
+    return Equivariant(
+        f"{space}.maps",
+        fn,
+        space.group,
+        (lambda g, pair: act_tangent(space, g, pair), space.act),
+        act_out,
+        sample,
+        covers=(space,),
+        singular=singular,
+    )
+
+
+def _ball_entry(ball: spaces.Ball) -> Equivariant:
+    group = groups.O(ball.n)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        return (3 * ball.radius * jax.random.normal(key, (ball.n,)),)
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        x = jax.random.normal(key, (ball.n,))
+        return {"center": (0 * x,), "inside": (ball.project(x) / 2,)}
+
+    return Equivariant(
+        f"{ball}.project",
+        ball.project,
+        group,
+        (group.act,),
+        group.act,
+        sample,
+        covers=(ball,),
+        singular=singular,
+    )
+
+
+EQUIVARIANT: list[Equivariant] = [
+    *(_group_entry(group) for group in GROUPS),
+    *(_distance_entry(space) for space in SPACES),
+    *(_covector_entry(space) for space in SPACES),
+    # The exponential map of positions and orientations does not see xi and eps.
+    *(_maps_entry(space) for space in SPACES[:3]),
+    _ball_entry(spaces.Ball(2, 1.5)),
+]
+
+COMPOSING: list[Composing] = [
+    Composing(
+        "Box.project",
+        spaces.Box((0.0, -1.0), (2.0, 1.0)).project,
+        lambda key: (jnp.array([2.3, 0.4]) + 0.1 * jax.random.normal(key, (2,)),),
+        covers=(spaces.Box((0.0, -1.0), (2.0, 1.0)),),
+    ),
+    *(
+        Composing(entry.name, entry.fn, entry.sample, entry.covers, entry.composes)
+        for entry in EQUIVARIANT
+        if entry.composes is not None
+    ),
+]
