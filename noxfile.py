@@ -64,7 +64,9 @@ def doctests(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite without its slow tests (pytest)."""
-    python(session, "-m", "pytest", "-q", "-n", WORKERS, *session.posargs)
+    # One worker per file: its tests share what they compile.
+    options = ("-n", WORKERS, "--dist", "loadfile")
+    python(session, "-m", "pytest", "-q", *options, *session.posargs)
 
 
 @nox.session(default=False)
