@@ -1,0 +1,18 @@
+"""Travel times: first arrivals T(s, r) with |grad T| v = 1, T(s, s) = 0."""
+
+from eqjax.eikonal._geodesic import Ray as Ray
+from eqjax.eikonal._geodesic import trace_ray as trace_ray
+from eqjax.eikonal._grid_solver import GridEikonal as GridEikonal
+from eqjax.eikonal._grid_solver import GridSolution as GridSolution
+from eqjax.eikonal._losses import eikonal_residual as eikonal_residual
+from eqjax.eikonal._losses import residual_loss as residual_loss
+from eqjax.eikonal._losses import teacher_loss as teacher_loss
+from eqjax.eikonal._metrics import relative_error as relative_error
+from eqjax.eikonal._metrics import (
+    relative_mean_absolute_error as relative_mean_absolute_error,
+)
+from eqjax.eikonal._pair_invariants import PairInvariant as PairInvariant
+from eqjax.eikonal._pairs import sample_pairs as sample_pairs
+from eqjax.eikonal._travel_time_field import TravelTimeField as TravelTimeField
+from eqjax.eikonal._velocity import GridVelocity as GridVelocity
+from eqjax.eikonal._velocity import RadialVelocity as RadialVelocity
