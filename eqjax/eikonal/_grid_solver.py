@@ -21,7 +21,7 @@ from eqjax._core._checks import (
     check_size,
     is_concrete,
 )
-from eqjax._core._numerics import safe_norm
+from eqjax._core._numerics import safe_norm, safe_sqrt
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._adjoint import Factors, Scheme, solve_tau
 from eqjax.eikonal._velocity import (
@@ -241,10 +241,9 @@ class GridEikonal:
             *(step * h for step, h in zip(steps, self.spacing, strict=True)),
             indexing="ij",
         )
-        offsets = jnp.stack(offsets, axis=-1)
-        r = safe_norm(offsets)
-        safe_r = jnp.where(r > 0, r, 1)
-        direction = tuple(offsets[..., i] / safe_r for i in range(len(self.shape)))
+        r = safe_sqrt(sum(offset * offset for offset in offsets))
+        inverse = 1 / jnp.where(r > 0, r, 1)
+        direction = tuple(offset * inverse for offset in offsets)
         near = 1 - self._rounding(source.dtype)
         is_start = ~absent
         for close in jnp.meshgrid(*(jnp.abs(s) < near for s in steps), indexing="ij"):

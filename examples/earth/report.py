@@ -234,11 +234,14 @@ def draw_curve(ask: tuple, earth: Signal, out: Path) -> None:
 
 def show(result: dict[str, Any], out: Path) -> None:
     """Prints what was measured."""
-    table = Table(title="Travel times against the refined grid solution")
-    for column in ("model", "RE", "RMAE", "RE of reference"):
+    table = Table(
+        title="Errors against the refined grid solution; "
+        "first P arrivals in s (published)"
+    )
+    for column in ("model", "RE", "RMAE", "of reference"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for degrees in DEGREES:
-        table.add_column(f"{degrees:g} deg: s (published)", justify="right")
+        table.add_column(f"{degrees:g} deg", justify="right")
     for name, row in result["models"].items():
         times = [
             f"{time:.1f} ({row['published_s'][degrees]:.1f})"

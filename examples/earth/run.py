@@ -49,7 +49,7 @@ class Config:
     spacing_km: float | None = None
     out: Path = Path("runs/earth")
     resume: bool = False
-    steps: int = 3_000
+    steps: int = 2_000
     teacher: bool = True
     smoke: bool = False
     seed: int = 0
