@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -65,7 +67,9 @@ class GridEikonal:
 
     T = |x - source| tau with upwind differences of tau, which is smooth where T is
     not, so that constant v is solved exactly. Sweeps along the diagonals of the grid
-    update all nodes of a front at once until nothing changes any more.
+    update all nodes of a front at once until nothing changes any more. Where speeds of
+    neighboring nodes differ by factors of 10, the choice between first and second
+    order may swing for ever, which `result` and `last_change` report.
 
     Derivatives of any kind (forward, reverse, with respect to velocity and source)
     are those of the discrete equations, from a few linear sweeps; at kinks of T they
@@ -94,10 +98,10 @@ class GridEikonal:
         (0.5..., 0)
 
     References:
-        Fomel, Luo and Zhao, "Fast sweeping method for the factored eikonal equation",
-        2009, equations 5 and 12. Treister and Haber, "A fast marching algorithm for
-        the factored eikonal equation", 2016, section 3. Detrixhe, Gibou and Min, "A
-        parallel fast sweeping method for the eikonal equation", 2013, section 3.
+        Fomel, Luo, Zhao, "Fast sweeping method for the factored eikonal equation",
+        2009. Treister, Haber, "A fast marching algorithm for the factored eikonal
+        equation", 2016. Detrixhe, Gibou, Min, "A parallel fast sweeping method for the
+        Eikonal equation", 2013.
     """
 
     shape: tuple[int, ...]
@@ -232,6 +236,11 @@ class GridEikonal:
     def _factors(self, velocity: Array, source: Array, absent: Array) -> Factors:
         """r, its gradient and the start values for one source inside the box."""
         position = grid_position(self.spacing, self.origin, source)
+        # A source that rounding has moved off a node goes back, so that what lies on
+        # either side of it is treated alike. Its derivative stays.
+        to_node = jnp.round(position) - position
+        is_node = jnp.abs(to_node) < self._rounding(source.dtype)
+        position += lax.stop_gradient(jnp.where(is_node, to_node, 0))
         # Offsets in units of nodes are exact, which keeps mirror images equal.
         steps = [
             jnp.arange(size, dtype=source.dtype) - position[i]
@@ -241,7 +250,7 @@ class GridEikonal:
             *(step * h for step, h in zip(steps, self.spacing, strict=True)),
             indexing="ij",
         )
-        r = safe_sqrt(sum(offset * offset for offset in offsets))
+        r = safe_sqrt(functools.reduce(jnp.add, (o * o for o in offsets)))
         inverse = 1 / jnp.where(r > 0, r, 1)
         direction = tuple(offset * inverse for offset in offsets)
         near = 1 - self._rounding(source.dtype)

@@ -1,0 +1,291 @@
+"""Entries of the registry for fields and travel times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from eqjax import eikonal, fields
+from eqjax.fields import Absolute, FourierEmbedding, RelativePoint, RelativePose
+from eqjax.groups import SE, SO, E, O
+from eqjax.spaces import Euclidean, Sphere
+from tests import field_cases as cases
+from tests.registry_entries import Composing, Equivariant
+
+# Rows on which the costly laws run: flat, reflected, curved, with headings.
+ROWS: tuple[RelativePose | RelativePoint, ...] = (
+    RelativePose(SE(2), scale=1.7),
+    RelativePose(E(3)),
+    RelativePoint(Sphere(2), group=SO(3)),
+    RelativePoint(cases.SIDLING_CAR),
+)
+_BOUNDS = jnp.array([1.3, 5.9])
+
+
+def _seed(key: jax.Array) -> int:
+    return int(jax.random.randint(key, (), 0, 1000))
+
+
+def _first(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def _cast(params: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+
+
+def _moves(b: Any) -> dict[str, Any]:
+    """Actions on points, poses and latents."""
+    return {
+        "point": lambda g, x: cases.move_point(b, g, x),
+        "pose": lambda g, pose: cases.move_pose(b, g, pose),
+        "latents": lambda g, z: cases.move_latents(b, g, z),
+    }
+
+
+def _bi_invariant_entry(b: Any) -> Equivariant:
+    def fn(x: jax.Array, pose: Any) -> dict[str, jax.Array]:
+        return {"b": b(x, pose), "squared_distance": b.squared_distance(x, pose)}
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        seed = _seed(key)
+        x = cases.random_points(b.space, 1, seed)
+        return _first((x, cases.random_poses(b, 1, seed + 1)))
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        _, pose = sample(key)
+        base = cases.base_point(b, pose)
+        examples = {"coincident": (base, pose)}
+        if isinstance(b.space, Sphere):
+            examples["antipodal"] = (-base, pose)
+        return examples
+
+    move = _moves(b)
+    return Equivariant(
+        f"bi-invariant-{cases.row_name(b)}",
+        fn,
+        b.symmetry,
+        (move["point"], move["pose"]),
+        None,
+        sample,
+        covers=(b,),
+        singular=singular,
+        composes={} if b in ROWS else None,
+    )
+
+
+def _pair_entry(b: Any) -> Equivariant:
+    invariant = eikonal.PairInvariant(b)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        seed = _seed(key)
+        points = cases.random_points(b.space, 2, seed)
+        return *points, _first(cases.random_poses(b, 1, seed + 1))
+
+    move = _moves(b)
+    return Equivariant(
+        f"pair invariant-{cases.row_name(b)}",
+        invariant.__call__,
+        b.symmetry,
+        (move["point"], move["point"], move["pose"]),
+        None,
+        sample,
+        covers=(invariant,),
+        singular=lambda key: _coincidences(b, *sample(key)),
+        composes={} if b in ROWS else None,
+    )
+
+
+def _coincidences(
+    b: Any, s: jax.Array, r: jax.Array, pose: Any
+) -> Mapping[str, tuple[Any, ...]]:
+    base = cases.base_point(b, pose)
+    examples = {"s = r": (s, s, pose), "s = p": (base, r, pose)}
+    examples["s = r = p"] = (base, base, pose)
+    if isinstance(b.space, Sphere):
+        return examples | {"s = -r": (s, -s, pose), "r = -p": (s, -base, pose)}
+    return examples | {"collinear": (s, base + 3 * (s - base), pose)}
+
+
+def _latents_entry(b: Any) -> Equivariant:
+    """Steps along left-trivialized tangents commute with moving the latents."""
+
+    def fn(z: Any, dz: Any) -> Any:
+        return fields.retract_latents(b.poses, z, dz)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        z = cases.random_latents(b, _seed(key))
+        zero = fields.zero_tangent(b.poses, z)
+        leaves, structure = jax.tree.flatten(zero)
+        keys = jax.random.split(key, len(leaves))
+        tangent = structure.unflatten(
+            jax.random.normal(k, leaf.shape)
+            for k, leaf in zip(keys, leaves, strict=True)
+        )
+        return z, tangent
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        z, dz = sample(key)
+        return {"no step": (z, jax.tree.map(lambda leaf: 0 * leaf, dz))}
+
+    act = _moves(b)["latents"]
+    return Equivariant(
+        f"retract_latents-{cases.row_name(b)}",
+        fn,
+        b.symmetry,
+        (act, None),
+        act,
+        sample,
+        covers=(),
+        singular=singular,
+    )
+
+
+def _field_entry(b: Any, *, composes: bool, **options: Any) -> Equivariant:
+    field = cases.tiny_field(b, head_layers=1, **options)
+    params = cases.random_params(field, 0)
+
+    def fn(z: Any, x: jax.Array) -> jax.Array:
+        weights = _cast(params, x.dtype)
+        return field.apply(weights, field.prepare(weights, z), x)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        z = cases.random_latents(b, _seed(key), num_latents=3)
+        return z, cases.random_points(b.space, 1, _seed(key) + 1)[0]
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        z, _ = sample(key)
+        return {"coincident": (z, cases.base_point(b, _first(z["pose"])))}
+
+    move = _moves(b)
+    return Equivariant(
+        f"field-{cases.row_name(b)}-{options or ''}",
+        fn,
+        b.symmetry,
+        (move["latents"], move["point"]),
+        None,
+        sample,
+        covers=(field, field.attention, field.query_embedding),
+        singular=singular,
+        # Values of size ten, rounded in a dozen layers.
+        singular_atol=1e-11,
+        composes={} if composes else None,
+    )
+
+
+def _travel_time_entry(b: Any) -> Equivariant:
+    """Times and the slownesses at both ends, T(g s, g r; g z) = T(s, r; z)."""
+    field = cases.tiny_travel_times(b, head_layers=1)
+    params = cases.random_params(field, 0)
+
+    def fn(z: Any, s: jax.Array, r: jax.Array) -> tuple[jax.Array, ...]:
+        weights = _cast(params, s.dtype)
+        prepared = field.prepare(weights, z)
+        return field.times_and_slowness(
+            weights, prepared, s, r, _BOUNDS.astype(s.dtype)
+        )
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        z = cases.random_latents(b, _seed(key), num_latents=3)
+        return z, *cases.random_points(b.space, 2, _seed(key) + 1)
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        z, s, r = sample(key)
+        examples = _coincidences(b, s, r, _first(z["pose"]))
+        return {name: (z, *points[:2]) for name, points in examples.items()}
+
+    move = _moves(b)
+    return Equivariant(
+        f"travel times-{cases.row_name(b)}",
+        fn,
+        b.symmetry,
+        (move["latents"], move["point"], move["point"]),
+        None,
+        sample,
+        covers=(field,),
+        singular=singular,
+        rtol=1e-10,
+        # The car's distance is a fourth root of rounding errors where ends coincide,
+        # and the slowness there that of a direction which rounding chooses.
+        singular_atol=1e-11,
+        # Half a minute; tests/eikonal/test_travel_time_field.py does as much.
+        composes=None,
+    )
+
+
+def _ray_entry(space: Any, group: Any) -> Equivariant:
+    """Rays down invariant times move with source and receiver."""
+
+    def fn(source: jax.Array, receiver: jax.Array) -> dict[str, jax.Array]:
+        def times(x: jax.Array) -> jax.Array:
+            return space.distance(source, x) * (1 + jnp.sum((x - source) ** 2) / 8)
+
+        ray = eikonal.trace_ray(
+            jax.grad(times),
+            lambda x: 1 + jnp.sum((x - source) ** 2),
+            space,
+            source,
+            receiver,
+            step=0.17,
+            max_steps=20,
+        )
+        return {"points": ray.points, "length": ray.length, "time": ray.time}
+
+    def act(g: Any, x: jax.Array) -> jax.Array:
+        return space.act(g, x, group=group)
+
+    def act_out(g: Any, result: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return result | {"points": jax.vmap(lambda x: act(g, x))(result["points"])}
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        return tuple(cases.random_points(space, 2, _seed(key)))
+
+    return Equivariant(
+        f"trace_ray-{space}",
+        fn,
+        group,
+        (act, act),
+        act_out,
+        sample,
+        covers=(),
+        composes=None,
+    )
+
+
+FIELDS: list[Equivariant] = [
+    *(_bi_invariant_entry(b) for b in cases.BI_INVARIANTS),
+    *(_pair_entry(b) for b in cases.BI_INVARIANTS),
+    *(_latents_entry(b) for b in (ROWS[0], ROWS[1], RelativePose(O(3)), ROWS[3])),
+    *(_field_entry(b, composes=b == ROWS[0]) for b in ROWS[:3]),
+    _field_entry(ROWS[0], composes=False, num_neighbors=2),
+    *(_travel_time_entry(b) for b in ROWS),
+    _ray_entry(Euclidean(2), E(2)),
+    _ray_entry(Sphere(2), O(3)),
+]
+
+
+def _embedding_entry() -> Composing:
+    embedding = FourierEmbedding(6, scale=0.3)
+    params = embedding.init(2, key=jax.random.key(0))
+    return Composing(
+        "FourierEmbedding",
+        embedding.apply,
+        lambda key: (params, jax.random.normal(key, (2,))),
+        covers=(embedding,),
+    )
+
+
+def _absolute_entry() -> Composing:
+    b = Absolute(cases.CAR, scale=1.7)
+    return Composing(
+        "Absolute",
+        lambda x: b(x, None),
+        lambda key: (jax.random.normal(key, (3,)),),
+        covers=(b,),
+    )
+
+
+COMPOSING_FIELDS: list[Composing] = [_embedding_entry(), _absolute_entry()]
