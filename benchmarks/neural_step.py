@@ -155,8 +155,11 @@ def compiled(
     start = time.perf_counter()
     run = lowered.compile()
     seconds = time.perf_counter() - start
-    operations = run.cost_analysis()["flops"] * num_loops
-    mebibytes = run.memory_analysis().temp_size_in_bytes / 2**20
+    costs, memory = run.cost_analysis(), run.memory_analysis()
+    assert costs is not None
+    assert memory is not None
+    operations = costs["flops"] * num_loops
+    mebibytes = memory.temp_size_in_bytes / 2**20
     return run, {
         "gflop": round(operations / 1e9, 2),
         "temporary_mib": round(mebibytes, 1),
@@ -230,7 +233,8 @@ def environment() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    question = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--out", type=Path, help="file for the results (JSON)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of timing")
     parser.add_argument(
@@ -239,7 +243,7 @@ def main() -> None:
     options = parser.parse_args()
     shapes = jax.eval_shape(lambda key: FIELD.init(key=key), jax.random.key(0))
     results = {
-        "question": __doc__.splitlines()[0],
+        "question": question,
         "environment": environment(),
         "rounds": options.rounds,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)),

@@ -138,7 +138,9 @@ def move_latents(b: Any, g: Any, latents: dict[str, Any]) -> dict[str, Any]:
 
 def tiny_field(b: Any, **options: Any) -> fields.EquivariantField:
     """A field of small unequal sizes."""
-    sizes = dict(num_out=2, hidden=8, num_heads=2, head_dim=7, head_layers=2)
+    sizes: dict[str, Any] = dict(
+        num_out=2, hidden=8, num_heads=2, head_dim=7, head_layers=2
+    )
     return fields.EquivariantField(
         b,
         context_dim=3,
@@ -150,7 +152,7 @@ def tiny_field(b: Any, **options: Any) -> fields.EquivariantField:
 
 def tiny_travel_times(b: Any, **options: Any) -> eikonal.TravelTimeField:
     """A travel-time field of small sizes."""
-    sizes = dict(hidden=6, num_heads=3, query_scale=0.3, head_layers=2)
+    sizes: dict[str, Any] = dict(hidden=6, num_heads=3, query_scale=0.3, head_layers=2)
     return eikonal.TravelTimeField(
         eikonal.PairInvariant(b), context_dim=3, **(sizes | options)
     )

@@ -83,7 +83,9 @@ def test_mean_needs_the_memory_of_one_chunk():
             )
 
         compiled = jax.jit(jax.grad(mean)).lower(weight, xs).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        analysis = compiled.memory_analysis()
+        assert analysis is not None
+        return analysis.temp_size_in_bytes
 
     assert memory(10) < memory(None) / 20
 

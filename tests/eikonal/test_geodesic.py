@@ -117,7 +117,7 @@ def test_ray_in_a_linear_velocity_is_an_arc_that_ends_at_the_source():
     # The circle through both ends whose center lies where v = 0.
     g, s, r = (np.asarray(x) for x in (SLOPE, s, r))
     matrix = np.stack([r - s, g])
-    center = np.linalg.solve(matrix, [(r @ r - s @ s) / 2, -2.0])
+    center = np.linalg.solve(matrix, np.array([float(r @ r - s @ s) / 2, -2.0]))
     radius = np.linalg.norm(s - center)
     error = np.abs(np.linalg.norm(points - center, axis=1) / radius - 1)
     # The last step but one looks for gradients next to the source, where they turn.

@@ -1,6 +1,7 @@
 """The folded attention is the published one, written out plainly here."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,7 @@ def random_arguments(spec, num_views, windows, num_following, seed):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda key: spec.init(key=key), jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), shapes)
-    arguments = [
+    arguments: list[Any] = [
         jnp.asarray(rng.normal(size=shape))
         for shape in ((LATENTS, 3), (num_views, LATENTS, 4), (LATENTS,))
     ]
@@ -98,7 +99,8 @@ def test_folding_changes_nothing(
 ):
     spec = dataclasses.replace(SPEC, num_heads=num_heads, head_dim=head_dim)
     arguments = random_arguments(spec, num_views, windows, num_following, num_heads)
-    prepared = spec.prepare(*arguments[:2], arguments[-1])
+    params, contexts, *_, following = arguments
+    prepared = spec.prepare(params, contexts, following)
     assert ("merged" in prepared["tail"]) == merged
 
     def weighed(fn):

@@ -158,6 +158,7 @@ def test_many_steps_in_one_scan():
             lambda c, x: STEP.update(c, *x), state, (signals, batches)
         )
     )(state)
+    last = None
     for pair in zip(signals, batches, strict=True):
         state, last = UPDATE(state, *pair)
     assert_trees(scanned, state, rtol=1e-12)
