@@ -9,7 +9,11 @@ rounds, median; compilation and temporary memory apart.
 
 Operations are XLA's count on the compiled program. It counts the body of a scan once,
 so the count of the chunked program is multiplied by the number of chunks; what stands
-outside of the scan is then counted too often, so the bar is read off the unchunked one.
+outside of the scan is then counted too often, so read the unchunked one.
+
+Gradients agree to rounding, 2e-6 of the largest entry, unless rounding decides the sign
+of a ReLU: at the published size that happens to 7 of 47 million, and moves a gradient
+by one pair's share, 1e-4.
 
     python benchmarks/neural_step.py --out benchmarks/results/neural_step.json
 """

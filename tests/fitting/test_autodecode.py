@@ -158,11 +158,12 @@ def test_many_steps_in_one_scan():
             lambda c, x: STEP.update(c, *x), state, (signals, batches)
         )
     )(state)
-    last = None
+    each = []
     for pair in zip(signals, batches, strict=True):
-        state, last = UPDATE(state, *pair)
+        state, step_losses = UPDATE(state, *pair)
+        each.append(step_losses)
     assert_trees(scanned, state, rtol=1e-12)
-    np.testing.assert_allclose(losses[-1], last, rtol=1e-12)
+    np.testing.assert_allclose(losses, np.stack(each), rtol=1e-12)
 
 
 FIELDS = {
