@@ -10,7 +10,8 @@ import pytest
 
 from eqjax import fields
 from eqjax.fields import Absolute, FourierEmbedding, RelativePoint, RelativePose
-from eqjax.groups import SE, E
+from eqjax.groups import SE, SO, E, O, Translation
+from eqjax.spaces import Sphere
 from tests import field_cases as cases
 
 B = RelativePose(SE(2))
@@ -31,30 +32,47 @@ def close(got, want):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * np.max(np.abs(want)))
 
 
-@pytest.mark.parametrize("b", cases.BI_INVARIANTS, ids=cases.row_name)
+# Every row takes half a second; their invariants are tested by themselves.
+QUICK = (
+    RelativePose(Translation(2), scale=1.7),
+    RelativePose(O(3)),
+    RelativePose(SE(2), scale=1.7),
+    RelativePose(E(3)),
+    RelativePose(SE(2), cases.SIDLING_CAR, scale=1.7),
+    RelativePoint(cases.SPACE),
+    RelativePoint(cases.PLANE, pose_space=cases.CAR, scale=1.7),
+    RelativePoint(Sphere(2), group=SO(3)),
+)
+
+
+@pytest.mark.parametrize(
+    "b",
+    [
+        pytest.param(b, marks=() if b in QUICK else pytest.mark.slow)
+        for b in cases.BI_INVARIANTS
+    ],
+    ids=cases.row_name,
+)
 def test_is_steerable(b):
-    field = cases.tiny_field(b, head_layers=1)
+    assert_steerable(cases.tiny_field(b, head_layers=1))
+
+
+def assert_steerable(field):
+    """f(g x; g z) = f(x; z)."""
+    b = field.bi_invariant
     params, latents = cases.random_params(field, 0), cases.random_latents(b, 1)
-    x = cases.random_points(b.space, 1, 2)[0]
-
-    def moved(g):
-        prepared = field.prepare(params, cases.move_latents(b, g, latents))
-        return field.apply(params, prepared, cases.move_point(b, g, x))
-
-    want = field.apply(params, field.prepare(params, latents), x)
-    ys = jax.vmap(moved)(cases.random_elements(b.symmetry, 4, 3))
-    close(ys, np.broadcast_to(want, ys.shape))
-
-
-def test_neighbors_and_windows_are_steerable():
-    field = dataclasses.replace(FIELD, num_neighbors=2)
-    elements = cases.random_elements(SE(2), 4, 3)
-
-    want = values(field, PARAMS, LATENTS, POINTS)
-    for i in range(4):
+    xs = cases.random_points(b.space, 7, 2)
+    want = values(field, params, latents, xs)
+    elements = cases.random_elements(b.symmetry, 2, 3)
+    for i in range(2):
         g = jax.tree.map(lambda leaf, i=i: leaf[i], elements)
-        latents = fields.transform_latents(SE(2), g, LATENTS)
-        close(values(field, PARAMS, latents, SE(2).act(g, POINTS)), want)
+        moved = jax.vmap(lambda x, g=g: cases.move_point(b, g, x))(xs)
+        close(values(field, params, cases.move_latents(b, g, latents), moved), want)
+
+
+@pytest.mark.parametrize("options", [{"num_neighbors": 2}, {"window": False}], ids=str)
+def test_is_steerable_with_neighbors_and_without_windows(options):
+    assert_steerable(dataclasses.replace(FIELD, **options))
 
 
 def test_order_of_latents_does_not_matter():
@@ -104,12 +122,7 @@ def test_signals_under_vmap_equal_a_loop():
 
 
 @pytest.mark.parametrize(
-    "b",
-    [
-        RelativePose(E(2)),
-        RelativePoint(cases.SPACE),
-    ],
-    ids=cases.row_name,
+    "b", [RelativePose(E(2)), RelativePoint(cases.SPACE)], ids=cases.row_name
 )
 def test_values_and_gradients_are_finite_where_a_latent_stands(b):
     field = cases.tiny_field(b)

@@ -193,7 +193,7 @@ def test_fitting_commutes_with_the_group(name, optimizer):
             (jax.vmap(lambda x: field.apply(params, prepared, x))(x) - y) ** 2
         )
 
-    transformation = optax.adam(0.03) if optimizer == "adam" else optax.sgd(0.03)
+    transformation = optax.adam(0.01) if optimizer == "adam" else optax.sgd(0.002)
 
     @jax.jit
     def fit(latents, xs):
