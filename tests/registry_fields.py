@@ -255,7 +255,22 @@ def _ray_entry(space: Any, group: Any) -> Equivariant:
     )
 
 
+def _radial_velocity_entry() -> Equivariant:
+    speed = eikonal.RadialVelocity((0.0, 0.7, 2.0), (5.0, 4.0, 1.5), center=(0.0, 0.0))
+    group = O(2)
+    return Equivariant(
+        "RadialVelocity",
+        speed.at,
+        group,
+        (group.act,),
+        None,
+        lambda key: (cases.random_points(Euclidean(2), 1, _seed(key))[0] / 2,),
+        covers=(speed,),
+    )
+
+
 FIELDS: list[Equivariant] = [
+    _radial_velocity_entry(),
     *(_bi_invariant_entry(b) for b in cases.BI_INVARIANTS),
     *(_pair_entry(b) for b in cases.BI_INVARIANTS),
     *(_latents_entry(b) for b in (ROWS[0], ROWS[1], RelativePose(O(3)), ROWS[3])),
@@ -288,4 +303,36 @@ def _absolute_entry() -> Composing:
     )
 
 
-COMPOSING_FIELDS: list[Composing] = [_embedding_entry(), _absolute_entry()]
+def _grid_velocity_entry() -> Composing:
+    grid = eikonal.GridVelocity((4, 5), (0.3, 0.2), interpolation="cubic")
+    return Composing(
+        "GridVelocity",
+        grid.at,
+        lambda key: (2 + jax.random.uniform(key, (4, 5)), jnp.array([0.47, 0.33])),
+        covers=(grid,),
+    )
+
+
+def _grid_solver_entry() -> Composing:
+    solver = eikonal.GridEikonal((4, 5), (0.3, 0.2), order=1, max_rounds=3)
+
+    @jax.jit  # uncompiled, its loops take seconds
+    def times(velocity: jax.Array, source: jax.Array) -> jax.Array:
+        return solver.solve(velocity, source).times
+
+    return Composing(
+        "GridEikonal",
+        times,
+        lambda key: (2 + jax.random.uniform(key, (4, 5)), jnp.array([0.47, 0.33])),
+        covers=(solver,),
+        # Its gradients have tests of their own.
+        options={"modes": (), "batch_size": 2},
+    )
+
+
+COMPOSING_FIELDS: list[Composing] = [
+    _embedding_entry(),
+    _absolute_entry(),
+    _grid_velocity_entry(),
+    _grid_solver_entry(),
+]
