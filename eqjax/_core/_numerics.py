@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 def safe_sqrt(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """sqrt(max(x, 0)), with derivative 0 where x <= 0."""
-    positive = x > 0
+    positive = ~(x <= 0)  # NaN stays NaN
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
@@ -29,7 +29,7 @@ def safe_norm(
     # The norm does not depend on the scale, so its derivative must not go through it:
     # that would square the scale.
     scale = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
-    nonzero = scale > 0
+    nonzero = scale != 0  # NaN stays NaN
     unit = jnp.where(nonzero, x, 1) / jnp.where(nonzero, scale, 1)
     length = jnp.sqrt(jnp.sum(unit * unit, axis=-1, keepdims=True))
     norm = jnp.where(nonzero, scale * length, 0)
@@ -39,7 +39,7 @@ def safe_norm(
 def safe_normalize(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """x / |x|; the zero vector stays zero, with gradient 0."""
     norm = safe_norm(x, keepdims=True)
-    nonzero = norm > 0
+    nonzero = norm != 0
     return jnp.where(nonzero, x / jnp.where(nonzero, norm, 1), 0)
 
 
