@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,18 @@ def arrivals(ask: tuple, earth: Signal) -> dict[str, Any]:
 
 def travel_time_curves(ask: tuple, earth: Signal) -> tuple[Any, Any, dict]:
     """Neural times and ray theory at 1 .. 95 degrees, and the published times."""
-    assert earth.earth is not None
     times = neural_times(*ask, *as_float32(*great_circle(earth, CURVE)))[0]
-    theory = data.radial_first_arrivals(earth.earth, DEPTH_KM, CURVE)
+    theory = ray_theory(earth)
     if earth.name in EARTHS:
         return times, theory, data.first_p_arrivals(earth.name, depth_km=DEPTH_KM)
     return times, theory, dict(zip(CURVE.tolist(), theory.tolist(), strict=True))
+
+
+@cache
+def ray_theory(earth: Signal) -> np.ndarray:
+    """First arrivals at 1 .. 95 degrees."""
+    assert earth.earth is not None
+    return data.radial_first_arrivals(earth.earth, DEPTH_KM, CURVE)
 
 
 def as_float32(*arrays: np.ndarray) -> list[jax.Array]:
@@ -234,14 +240,14 @@ def draw_curve(ask: tuple, earth: Signal, out: Path) -> None:
 
 def show(result: dict[str, Any], out: Path) -> None:
     """Prints what was measured."""
-    table = Table(
-        title="Errors against the refined grid solution; "
-        "first P arrivals in s (published)"
-    )
+    table = Table(title="Errors against the refined grid solution")
     for column in ("model", "RE", "RMAE", "of reference"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for degrees in DEGREES:
-        table.add_column(f"{degrees:g} deg", justify="right")
+    rows = result["models"].values()
+    if any("arrivals_s" in row for row in rows):
+        table.title = f"{table.title}; first P arrivals in s (published)"
+        for degrees in DEGREES:
+            table.add_column(f"{degrees:g} deg", justify="right")
     for name, row in result["models"].items():
         times = [
             f"{time:.1f} ({row['published_s'][degrees]:.1f})"

@@ -67,9 +67,10 @@ class Sizes:
     teacher_factor: int = 4  # refinement of the teacher's grid
     reference_factor: int = 8
     source_stride: int = 5  # every 5th node in both axes is a source of the protocol
+    save_every: int = 500  # steps
 
 
-SMOKE = Sizes(8, 16, 16, 5, 4, 1, 2, 23)
+SMOKE = Sizes(8, 16, 16, 5, 4, 1, 2, 23, 5)
 POSES = spaces.Euclidean(2)
 
 
@@ -241,13 +242,16 @@ def main(config: Config) -> None:
     """Trains, measures, draws."""
     start = time.perf_counter()
     sizes = SMOKE if config.smoke else Sizes()
+    if config.smoke:  # nearly all of it is compilation
+        jax.config.update("jax_disable_most_optimizations", True)
     field = make_field(sizes)
     try:
         earths = [signals.load(model, config.spacing_km) for model in config.models]
         signals.check_joint(earths)
         claim_folder(config)
-        folder = config.out / "checkpoints"
-        checkpoints = train.Checkpoints(folder, every=500, spec=field)
+        checkpoints = train.Checkpoints(
+            config.out / "checkpoints", every=sizes.save_every, spec=field
+        )
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     with checkpoints:

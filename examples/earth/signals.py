@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class EarthDisc:
         return spaces.Ball(2).project(x)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity, for the caches
 class Signal:
     """One velocity field; lengths in units of `length_km`, half the longest side."""
 
@@ -85,6 +85,7 @@ class Signal:
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
+    @cache
     def speeds(self, factor: int) -> np.ndarray:
         """Speeds in km/s at those nodes.
 
