@@ -21,6 +21,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
@@ -39,3 +40,9 @@ def standard_promotion() -> Iterator[None]:
     """For tests that run optax: its Adam multiplies floats with integer counters."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture
+def user_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the type checks of the suite, which precede the messages to users."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -4,6 +4,7 @@ from eqjax.eikonal._geodesic import Ray as Ray
 from eqjax.eikonal._geodesic import trace_ray as trace_ray
 from eqjax.eikonal._grid_solver import GridEikonal as GridEikonal
 from eqjax.eikonal._grid_solver import GridSolution as GridSolution
+from eqjax.eikonal._grid_velocity import GridVelocity as GridVelocity
 from eqjax.eikonal._losses import eikonal_residual as eikonal_residual
 from eqjax.eikonal._losses import residual_loss as residual_loss
 from eqjax.eikonal._losses import teacher_loss as teacher_loss
@@ -13,6 +14,5 @@ from eqjax.eikonal._metrics import (
 )
 from eqjax.eikonal._pair_invariants import PairInvariant as PairInvariant
 from eqjax.eikonal._pairs import sample_pairs as sample_pairs
+from eqjax.eikonal._radial_velocity import RadialVelocity as RadialVelocity
 from eqjax.eikonal._travel_time_field import TravelTimeField as TravelTimeField
-from eqjax.eikonal._velocity import GridVelocity as GridVelocity
-from eqjax.eikonal._velocity import RadialVelocity as RadialVelocity

@@ -26,7 +26,7 @@ from eqjax._core._checks import (
 from eqjax._core._numerics import safe_norm, safe_sqrt
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._adjoint import Factors, Scheme, solve_tau
-from eqjax.eikonal._velocity import (
+from eqjax.eikonal._grid_velocity import (
     INTERPOLATIONS,
     GridVelocity,
     checked_box,
@@ -92,7 +92,9 @@ class GridEikonal:
         ValueError: If a value is not valid, or the grid is neither 2-D nor 3-D.
 
     Example:
-        >>> solver = GridEikonal(shape=(11, 11), spacing=(0.1, 0.1))
+        >>> import jax.numpy as jnp
+        >>> from eqjax import eikonal
+        >>> solver = eikonal.GridEikonal(shape=(11, 11), spacing=(0.1, 0.1))
         >>> solution = solver.solve(2 * jnp.ones((11, 11)), jnp.array([0.0, 0.0]))
         >>> solution.times[10, 0].item(), solution.result.item()
         (0.5..., 0)

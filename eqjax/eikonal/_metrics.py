@@ -29,6 +29,8 @@ def relative_error(
         ValueError: If shapes differ.
 
     Example:
+        >>> import jax.numpy as jnp
+        >>> from eqjax.eikonal import relative_error
         >>> relative_error(jnp.array([1.0, 3.0]), jnp.ones(2)).item() ** 2
         2.0...
 
@@ -57,6 +59,8 @@ def relative_mean_absolute_error(
         ValueError: If shapes differ.
 
     Example:
+        >>> import jax.numpy as jnp
+        >>> from eqjax.eikonal import relative_mean_absolute_error
         >>> relative_mean_absolute_error(jnp.array([1.0, 2.0]), jnp.ones(2)).item()
         0.5
     """

@@ -101,7 +101,7 @@ class RelativePose:
             Sphere: (SO, O),
             PositionOrientation: (SE,),
         }.get(type(self.space), ())
-        fits = isinstance(self.group, moves) and _vector_size(self.space) == n
+        fits = isinstance(self.group, moves) and vector_size(self.space) == n
         check_condition(
             fits,
             f"`group` must act on the space {self.space}, got {self.group}.",
@@ -192,7 +192,7 @@ class RelativePoint:
         headed = isinstance(self.pose_space, PositionOrientation)
         if self.group is None:
             object.__setattr__(self, "group", SE(2) if headed else self.space.group)
-        group, size = self.group, _vector_size(self.space)
+        group, size = self.group, vector_size(self.space)
         if headed:
             plane = self.space == Euclidean(2)
             fits = (plane or self.space == self.pose_space) and (
@@ -320,7 +320,7 @@ class Absolute:
         )
 
 
-def _vector_size(space: Space) -> int:
+def vector_size(space: Space) -> int:
     """Size of the vectors that groups of the space act on."""
     return 2 if isinstance(space, PositionOrientation) else space.ambient_dim
 

@@ -17,6 +17,7 @@ from eqjax._core._checks import (
     check_positive,
     check_size,
 )
+from eqjax.fields._bi_invariants import vector_size
 from eqjax.groups import SE, SO, E, Group, O, Translation
 from eqjax.spaces import Ball, Box, Euclidean, PositionOrientation, Space, Sphere
 
@@ -62,7 +63,8 @@ def init_latents(
         {"pose": L poses, "context": (L, C) ones, "window": (L,) log of window widths}.
 
     Raises:
-        ValueError: If a number is out of range, or `domain` does not fit the poses.
+        ValueError: If a number is out of range, or `space` or `domain` does not fit the
+            poses.
 
     Example:
         >>> import jax
@@ -78,6 +80,12 @@ def init_latents(
     check_positive("jitter", jitter, zero=True)
     dtype = jnp.result_type(float) if dtype is None else dtype
     key_pose, key_jitter, key_context = jax.random.split(key, 3)
+    size = poses.degree if is_group(poses) else vector_size(cast(Space, poses))
+    check_condition(
+        vector_size(space) == size,
+        f"`poses` must fit `space`, got {poses} for {space}: the groups of the poses "
+        f"act on vectors of size {size}, those of the space on {vector_size(space)}.",
+    )
     positions, half_width, dim = _positions(poses, num_latents, domain)
     spacing = half_width / num_latents ** (1 / dim)
     if positions is None:

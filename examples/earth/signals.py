@@ -85,34 +85,38 @@ class Signal:
         ]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
-    @cache
     def speeds(self, factor: int) -> np.ndarray:
         """Speeds in km/s at those nodes.
 
         A radial Earth is averaged (its slowness, over one spacing of the grid), since
         its discontinuities fall between nodes; a grid is interpolated linearly.
         """
-        x = jnp.asarray(self.nodes(factor)).reshape(-1, 2)
-        if self.earth is not None:
-            radii, speeds = data.radial_speeds(self.earth)
-            radial = eikonal.RadialVelocity(
-                tuple(r / self.length_km for r in radii), speeds
+        return _speeds(self, factor)
+
+
+@cache
+def _speeds(signal: Signal, factor: int) -> np.ndarray:
+    x = jnp.asarray(signal.nodes(factor)).reshape(-1, 2)
+    if signal.earth is not None:
+        radii, speeds = data.radial_speeds(signal.earth)
+        radial = eikonal.RadialVelocity(
+            tuple(r / signal.length_km for r in radii), speeds
+        )
+        width = float(max(signal.solver(factor).spacing))
+        values = jax.jit(jax.vmap(lambda x: radial.averaged(x, width)))(x)
+    else:
+        assert signal.speeds_km_s is not None
+        shape = signal.speeds_km_s.shape
+        spacing = tuple(
+            (high - low) / (num - 1)
+            for low, high, num in zip(
+                signal.box.lower, signal.box.upper, shape, strict=True
             )
-            width = float(max(self.solver(factor).spacing))
-            values = jax.jit(jax.vmap(lambda x: radial.averaged(x, width)))(x)
-        else:
-            assert self.speeds_km_s is not None
-            shape = self.speeds_km_s.shape
-            spacing = tuple(
-                (high - low) / (num - 1)
-                for low, high, num in zip(
-                    self.box.lower, self.box.upper, shape, strict=True
-                )
-            )
-            grid = eikonal.GridVelocity(shape, spacing, self.box.lower)
-            given = jnp.asarray(self.speeds_km_s)
-            values = jax.jit(jax.vmap(lambda x: grid.at(given, x)))(x)
-        return np.asarray(values).reshape(self.solver(factor).shape)
+        )
+        grid = eikonal.GridVelocity(shape, spacing, signal.box.lower)
+        given = jnp.asarray(signal.speeds_km_s)
+        values = jax.jit(jax.vmap(lambda x: grid.at(given, x)))(x)
+    return np.asarray(values).reshape(signal.solver(factor).shape)
 
 
 def load(model: str, spacing_km: float | None) -> Signal:

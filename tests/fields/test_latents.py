@@ -7,7 +7,7 @@ import pytest
 
 from eqjax import fields
 from eqjax.fields import RelativePoint, RelativePose
-from eqjax.groups import SE, SO, E, O, Translation
+from eqjax.groups import SE, SO, E, Group, O, Translation
 from eqjax.spaces import Ball, Box, Euclidean, PositionOrientation, Sphere
 from tests import field_cases as cases
 
@@ -31,8 +31,9 @@ DOMAINS = [
 
 
 def init(poses, *, num_latents=5, **options):
+    space = Euclidean(poses.degree) if isinstance(poses, Group) else poses
     return fields.init_latents(
-        Euclidean(2), poses, num_latents=num_latents, context_dim=3, key=KEY, **options
+        space, poses, num_latents=num_latents, context_dim=3, key=KEY, **options
     )
 
 
@@ -237,6 +238,11 @@ def test_transform_moves_nothing_but_poses():
 def test_bad_arguments_are_refused(poses, options, message):
     with pytest.raises(ValueError, match=message):
         init(poses, **options)
+
+
+def test_poses_must_fit_the_space():
+    with pytest.raises(ValueError, match="vectors of size 3, those of the space on 2"):
+        fields.init_latents(Euclidean(2), SE(3), num_latents=5, context_dim=3, key=KEY)
 
 
 def test_group_of_an_element_must_be_that_of_the_poses():

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from typing import Any
 
-import jaxtyping
 import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
@@ -31,12 +30,6 @@ def artists(axes, kind) -> list[Any]:
 
 def contours(axes) -> list[Any]:
     return [a for a in axes.get_children() if isinstance(a, ContourSet)]
-
-
-@pytest.fixture
-def user_errors(monkeypatch):
-    """Without the type checks of the suite, which precede the messages to users."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def render(figure) -> bytes:
