@@ -38,6 +38,11 @@ GROUPS: tuple[groups.Group, ...] = (
     groups.SE(3),
     groups.E(2),
     groups.E(3),
+    groups.Cyclic(5),
+    groups.Dihedral(4),
+    groups.Symmetric(4),
+    groups.Polyhedral("octahedral", inversion=True),
+    groups.FiniteGroup(((1, 2, 0), (1, 0, 2))),
 )
 _LARGEST_GROUPS = (GROUPS[0], groups.SE(2), groups.E(2), groups.E(3))
 
@@ -47,7 +52,7 @@ def _group_entry(group: groups.Group) -> Equivariant:
 
     def fn(a: Any, b: Any, x: jax.Array) -> dict[str, jax.Array]:
         between = group.compose(group.inverse(a), b)
-        return {"moved": group.act(a, x), "between": group.matrix(between)}
+        return {"moved": group.act(a, x), "between": group.act(between, x)}
 
     def act_out(g: Any, result: dict[str, jax.Array]) -> dict[str, jax.Array]:
         return result | {"moved": group.act(g, result["moved"])}

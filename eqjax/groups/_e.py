@@ -62,6 +62,11 @@ class E:
         return self.n + self.linear_part.dim
 
     @property
+    def order(self) -> None:
+        """None: the group is infinite."""
+        return None
+
+    @property
     def degree(self) -> int:
         """Size of the points that `act` moves, n."""
         return self.n

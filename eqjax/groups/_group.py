@@ -39,6 +39,11 @@ class Group(Protocol):
         ...
 
     @property
+    def order(self) -> int | None:
+        """Number of elements; None for infinite groups."""
+        ...
+
+    @property
     def degree(self) -> int:
         """Size of the vectors that `act` moves."""
         ...

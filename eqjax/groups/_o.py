@@ -57,6 +57,11 @@ class O:  # noqa: E742 - the group's name
         return self.rotations.dim
 
     @property
+    def order(self) -> None:
+        """None: the group is infinite."""
+        return None
+
+    @property
     def degree(self) -> int:
         """Size of the vectors that `act` moves, n."""
         return self.n

@@ -65,6 +65,11 @@ class SE:
         return self.n + self.linear_part.dim
 
     @property
+    def order(self) -> None:
+        """None: the group is infinite."""
+        return None
+
+    @property
     def degree(self) -> int:
         """Size of the points that `act` moves, n."""
         return self.n

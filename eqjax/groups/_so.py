@@ -58,6 +58,11 @@ class SO:
         return self.n * (self.n - 1) // 2
 
     @property
+    def order(self) -> None:
+        """None: the group is infinite."""
+        return None
+
+    @property
     def degree(self) -> int:
         """Size of the vectors that `act` moves, n."""
         return self.n

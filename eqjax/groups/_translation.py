@@ -49,6 +49,11 @@ class Translation:
         return self.n
 
     @property
+    def order(self) -> None:
+        """None: the group is infinite."""
+        return None
+
+    @property
     def degree(self) -> int:
         """Size of the vectors that `act` moves, n."""
         return self.n
