@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from eqjax._core._checks import check_choice, check_positive
 from eqjax._core._specs import register_spec
@@ -40,7 +40,6 @@ class E:
         >>> glide = (jnp.array([1.0, 0.0]), (jnp.zeros(()), jnp.asarray(1)))
         >>> groups.E(2).act(glide, jnp.array([2.0, 3.0])).tolist()
         [3.0, -3.0]
-
     """
 
     n: int
@@ -95,6 +94,10 @@ class E:
     def log(self, a: Any) -> Float[Array, "*batch dim"]:
         """The twist of a without its flip: the logarithm where the flip is 0."""
         return _motions.log(self.linear_part, a)
+
+    def has_log(self, a: Any) -> Bool[Array, "*batch"]:
+        """Whether a is a proper motion, so that exp(log(a)) = a."""
+        return _motions.has_log(self.linear_part, a)
 
     def adjoint(self, a: Any) -> Float[Array, "*batch dim dim"]:
         """The matrix Ad(a) on twists."""

@@ -12,7 +12,14 @@ Element: TypeAlias = PyTree[Array]
 
 
 class Generators(NamedTuple):
-    """Generators of a group in its defining matrix representation (NumPy, float64).
+    """Generators of a group in its defining matrix representation (NumPy).
+
+    The dtype is float64, and complex128 for the groups of complex matrices. The Lie
+    algebra's basis is one over the real numbers in either case. Each of its matrices is
+    symmetric (Hermitian) or antisymmetric (anti-Hermitian) and all are orthogonal with
+    the same norm, except those of translations and of `from_generators`; in a product
+    the norms of the factors may differ. Do not write into these arrays: they are
+    shared.
 
     Attributes:
         lie: Basis of the Lie algebra, shape (dim, n, n).
@@ -30,7 +37,8 @@ class Group(Protocol):
     All methods broadcast over leading batch axes and none of them compiles. The action
     is a left action on column vectors: act(compose(a, b), x) = act(a, act(b, x)).
     Tangent vectors `v` are coordinates in the documented basis of the Lie algebra, of
-    shape (*batch, dim).
+    shape (*batch, dim). Infinite groups whose exponential map does not reach every
+    element have a method `has_log(a)` besides.
     """
 
     @property

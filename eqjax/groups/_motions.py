@@ -1,4 +1,4 @@
-"""What SE(n) and E(n) share: pairs (t, h) of a translation and an element of O(n)."""
+"""What SE(n), E(n) and `Semidirect` share: pairs (t, h), h in a linear group."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from eqjax._core._batch import match_batch
 from eqjax._core._numerics import is_small
+from eqjax.groups import _has_log
 from eqjax.groups._group import Generators, Group
 
 
@@ -42,20 +43,34 @@ def exp(group: Group, v: Float[Array, "*batch dim"]) -> tuple:
 
 def log(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch dim"]:
     """The twist (V(w)^-1 t, w), w the logarithm of the rotation part."""
-    t, h = a
-    w = group.log(h)
-    t, w = match_batch((t, 1), (w, 1))
+    t, w = log_of_linear_part(group, a)
     return jnp.concatenate([_apply_v_inverse(t, w), w], axis=-1)
+
+
+def log_of_linear_part(group: Group, a: tuple[Array, Any]) -> tuple[Array, Array]:
+    """t, and the logarithm of h, with the same batch axes."""
+    t, h = a
+    t, w = match_batch((t, 1), (_follow(group, group.log(h), t), 1))
+    return t, w
+
+
+def has_log(group: Group, a: tuple[Array, Any]) -> Bool[Array, "*batch"]:
+    """Whether exp(log(a)) = a: whether h has a logarithm."""
+    t, h = a
+    _, found = match_batch((t, 1), (_has_log.has_log(group, h), 0))
+    return found
 
 
 def adjoint(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch dim dim"]:
     """[[M, -D], [0, Ad(h)]], M the matrix of h, D_j = hat(Ad(h) e_j) t."""
     t, h = a
-    t, matrix, turned = match_batch((t, 1), (group.matrix(h), 2), (group.adjoint(h), 2))
+    turned = _follow(group, group.adjoint(h), t)
+    linear = _follow(group, group.matrix(h), t)
+    t, linear, turned = match_batch((t, 1), (linear, 2), (turned, 2))
     basis = group.hat(jnp.swapaxes(turned, -1, -2))
     lever = jnp.einsum("...jab,...b->...aj", basis, t, precision="highest")
     zero = jnp.zeros((*turned.shape[:-1], group.degree), turned.dtype)
-    top = jnp.concatenate([matrix, -lever], axis=-1)
+    top = jnp.concatenate([linear, -lever], axis=-1)
     return jnp.concatenate([top, jnp.concatenate([zero, turned], -1)], axis=-2)
 
 
@@ -74,7 +89,7 @@ def vee(group: Group, m: Float[Array, "*batch m m"]) -> Float[Array, "*batch dim
 def matrix(group: Group, a: tuple[Array, Any]) -> Float[Array, "*batch m m"]:
     """[[h, t], [0, 1]] (homogeneous coordinates)."""
     t, h = a
-    linear, t = match_batch((group.matrix(h), 2), (t, 1))
+    linear, t = match_batch((_follow(group, group.matrix(h), t), 2), (t, 1))
     top = jnp.concatenate([linear, t[..., None]], axis=-1)
     last = jnp.zeros(group.degree + 1, t.dtype).at[-1].set(1)
     last = jnp.broadcast_to(last, (*t.shape[:-1], 1, group.degree + 1))
@@ -95,6 +110,11 @@ def generators(group: Group) -> Generators:
     flips = np.zeros((len(discrete), n + 1, n + 1))
     flips[:, :n, :n], flips[:, n, n] = discrete, 1.0
     return Generators(basis, flips)
+
+
+def _follow(group: Group, array: Array, t: Array) -> Array:
+    """In the dtype of t, if it comes from a finite group, whose elements have none."""
+    return array if group.order is None else array.astype(t.dtype)
 
 
 def _apply_v(u: Array, w: Array) -> Array:

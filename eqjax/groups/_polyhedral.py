@@ -43,13 +43,13 @@ _ROTATIONS = {
 class Polyhedral:
     """The rotations, or all isometries, of a regular solid about its centre.
 
-    =============  =====================  =====================  =================
-    `solid`        neither                `inversion=True`       `mirrors=True`
-    =============  =====================  =====================  =================
-    tetrahedral    T, 12 rotations        T_h = T x {1, -1}, 24  T_d, 24
-    octahedral     O, 24 rotations        O_h = O x {1, -1}, 48  (is O_h)
-    icosahedral    I, 60 rotations        I_h = I x {1, -1}, 120 (is I_h)
-    =============  =====================  =====================  =================
+    =============  ================  ==========================  =================
+    `solid`        neither           `inversion=True`            `mirrors=True`
+    =============  ================  ==========================  =================
+    tetrahedral    T, 12 rotations   T_h = T x {1, -1}, 24       T_d, 24
+    octahedral     O, 24 rotations   O_h = O x {1, -1}, 48       (is O_h)
+    icosahedral    I, 60 rotations   I_h = I x {1, -1}, 120      (is I_h)
+    =============  ================  ==========================  =================
 
     The coordinate axes are axes of order two of T and I and of order four of O, the
     vertices of the tetrahedron are (1, 1, 1), (1, -1, -1), .., those of the icosahedron

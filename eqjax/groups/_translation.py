@@ -27,6 +27,9 @@ class Translation:
         n: Dimension of the space, at least 1.
         sigma: Standard deviation of `sample`.
 
+    Raises:
+        ValueError: If a field is out of range.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from eqjax import groups

@@ -483,7 +483,13 @@ def test_leading_axes_broadcast(group):
 
 
 def test_wrong_specs_are_refused():
-    for cls in (groups.SO, groups.O, groups.SE, groups.E):
+    for cls in (groups.SO, groups.O):
+        with pytest.raises(ValueError, match="`n` must be an integer of at least 2"):
+            cls(1)
+        for n, elements in ((2, "quaternion"), (3, "angle"), (4, "quaternion")):
+            with pytest.raises(ValueError, match="`elements` must be one of"):
+                cls(n, elements)
+    for cls in (groups.SE, groups.E):
         for n in (1, 4):
             with pytest.raises(ValueError, match=r"`n` must be one of 2, 3, got"):
                 cls(n)

@@ -56,6 +56,8 @@ CONTINUOUS_PAIRS = (
     (D(3), SO(3)),
     (SO(2), SO(3)),
     (O(2), O(3)),
+    (O(3), SO(4)),
+    (SO(3, elements="matrix"), O(3)),
     (I_ROT, SO(3)),
     (T_D, O(3)),
     (T(2), SE(2, sigma=2.0)),
@@ -66,6 +68,18 @@ CONTINUOUS_PAIRS = (
     (SE(2), E(2, sigma=1.5)),
     (SE(3), E(3)),
     (SE(2, sigma=1.5), SE(2)),
+    (T(2), groups.Semidirect(T(2), D(4))),
+    (D(2), groups.Semidirect(T(2), D(4))),
+    (groups.Semidirect(T(2), C(4)), groups.Semidirect(T(2, sigma=2.0), D(4))),
+    (groups.Semidirect(T(2), D(4)), E(2)),
+    (SE(2), groups.Semidirect(T(2), groups.GLPlus(2))),
+    (SO(3), groups.SL(3)),
+    (groups.Sp(2), groups.SL(4)),
+    (groups.SL(2), groups.GLPlus(2)),
+    (groups.Scaling(3), groups.GLPlus(3)),
+    (groups.SU(2), groups.U(2)),
+    (D(5), groups.Lorentz(2, reflections="space")),
+    (groups.Lorentz(2), groups.Lorentz(2, reflections="all")),
 )
 every_finite_pair = pytest.mark.parametrize(("sub", "group"), FINITE_PAIRS, ids=str)
 
@@ -90,10 +104,12 @@ def assert_close(got, want):
 
 def assert_contains(sub, group, image, matrix):
     """The first block of the image is the matrix, so that the actions agree."""
+    if isinstance(group, groups.Lorentz) and not isinstance(sub, groups.Lorentz):
+        image = image[:, 1:, 1:]  # of space
     size = matrix.shape[-1] if isinstance(sub, T) else sub.degree
     block = matrix[:, :size, :size]
     assert_close(image[:, :size, :size], block)
-    if (size, group.degree) == (2, 3) and not isinstance(sub, S):
+    if (size, group.degree, image.shape[-1]) == (2, 3, 3) and not isinstance(sub, S):
         # Mirrors of the plane become half turns: diag(h, det h).
         assert_close(image[:, 2, 2], np.linalg.det(block))
         assert_close(image[:, :2, 2], 0)
@@ -275,6 +291,18 @@ def test_large_groups_need_no_tables():
         (SE(2), SE(3)),
         (E(2), SE(2)),
         (O(3), SE(3)),
+        (O(2), groups.Semidirect(T(2), SO(2))),
+        (SE(2), groups.Semidirect(T(3), SO(3))),
+        (O(3), groups.SL(3)),
+        (groups.GLPlus(2), groups.SL(2)),
+        (groups.Scaling(2), groups.SL(2)),
+        (groups.Scaling(1), groups.GLPlus(2)),
+        (C(2), groups.GLPlus(1)),
+        (O(2), groups.Lorentz(2)),
+        (C(2), groups.Lorentz(1)),
+        (groups.Lorentz(2, reflections="all"), groups.Lorentz(2)),
+        (groups.U(3), groups.SU(3)),
+        (SO(3), groups.U(3)),
     ],
     ids=str,
 )
