@@ -24,7 +24,9 @@ from tests.registry_fields import COMPOSING_FIELDS, FIELDS
 NOT_YET: tuple[str, ...] = ()
 
 # Public frozen dataclasses that need no entry, with the reason.
-EXEMPT: dict[str, str] = {}
+EXEMPT: dict[str, str] = {
+    "eqjax.spaces.RiemannianChart": "no group, and no JSON: it holds a function",
+}
 
 # Groups ------------------------------------------------------------------------------
 
@@ -43,6 +45,25 @@ GROUPS: tuple[groups.Group, ...] = (
     groups.Symmetric(4),
     groups.Polyhedral("octahedral", inversion=True),
     groups.FiniteGroup(((1, 2, 0), (1, 0, 2))),
+    groups.SO(4),
+    groups.O(4),
+    groups.SU(2),
+    groups.SU(3),
+    groups.U(3),
+    groups.Sp(2),
+    groups.Lorentz(3),
+    groups.Lorentz(3, reflections="all"),
+    groups.SL(2),
+    groups.GLPlus(2),
+    groups.Scaling(3),
+    groups.Product((groups.O(2), groups.Translation(1), groups.Cyclic(3))),
+    groups.Semidirect(groups.Translation(2), groups.Dihedral(4)),
+    groups.Semidirect(groups.Translation(2), groups.GLPlus(2)),
+    groups.from_generators(
+        "shears and a mirror",
+        lie=[[[0.0, 1.0], [0.0, 0.0]]],
+        discrete=[[[1.0, 0.0], [0.0, -1.0]]],
+    ),
 )
 _LARGEST_GROUPS = (GROUPS[0], groups.SE(2), groups.E(2), groups.E(3))
 
@@ -51,8 +72,11 @@ def _group_entry(group: groups.Group) -> Equivariant:
     """(g a) x = g (a x), and a^-1 b does not change when a and b move."""
 
     def fn(a: Any, b: Any, x: jax.Array) -> dict[str, jax.Array]:
-        between = group.compose(group.inverse(a), b)
-        return {"moved": group.act(a, x), "between": group.act(between, x)}
+        between = group.act(group.compose(group.inverse(a), b), x)
+        if jnp.iscomplexobj(between):
+            # Real parts, to have gradients; elements stay complex128 in every test.
+            between = jnp.stack([between.real, between.imag]).astype(x.dtype)
+        return {"moved": group.act(a, x), "between": between}
 
     def act_out(g: Any, result: dict[str, jax.Array]) -> dict[str, jax.Array]:
         return result | {"moved": group.act(g, result["moved"])}
@@ -83,28 +107,51 @@ def _group_entry(group: groups.Group) -> Equivariant:
 
 # Spaces ------------------------------------------------------------------------------
 
-SPACES: tuple[spaces.Space, ...] = (
+# Points of the last two are no arrays, as the protocol `Space` has them.
+SPACES: tuple[Any, ...] = (
     spaces.Euclidean(2),
     spaces.Sphere(2),
     spaces.PositionOrientation(2, xi=1.0, eps=1.0),
     spaces.PositionOrientation(2, xi=1.0, eps=0.1),
     spaces.PositionOrientation(2, xi=0.1, eps=0.5),
     spaces.PositionOrientation(2, xi=0.9, eps=0.0),
+    spaces.Sphere(3),
+    spaces.Hyperbolic(2),
+    spaces.Hyperbolic(3),
+    spaces.PositionOrientation(3, xi=0.9, eps=0.2),
+    spaces.Torus((2.0, 3.0)),
+    spaces.LieGroupSpace(groups.SO(3), weights=(1.0, 2.0, 3.0)),
+    spaces.Product((spaces.Sphere(2), spaces.Torus((2.0,))), weights=(1.0, 2.0)),
 )
 # xi and eps change numbers, no code but that of eps = 1, which is a part of the rest.
-_COMPOSING_SPACES = (*SPACES[:2], SPACES[3])
+_COMPOSING_SPACES = (*SPACES[:2], SPACES[3], SPACES[7], SPACES[9], *SPACES[11:])
 
 
-def sample_tangent(space: spaces.Space, x: jax.Array, key: jax.Array) -> jax.Array:
+def _normal_like(x: Any, key: jax.Array) -> Any:
+    """Normal numbers of the structure of a point."""
+    leaves, structure = jax.tree.flatten(x)
+    keys = jax.random.split(key, len(leaves))
+    draws = [
+        jax.random.normal(k, leaf.shape, leaf.dtype)
+        for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, draws)
+
+
+def _times(factor: float, v: Any) -> Any:
+    return jax.tree.map(lambda leaf: factor * leaf, v)
+
+
+def sample_tangent(space: spaces.Space, x: Any, key: jax.Array) -> Any:
     """A normal tangent vector at x."""
-    velocity = jax.random.normal(key, (space.ambient_dim,), x.dtype)
-    return space.to_tangent(x, velocity)
+    return space.to_tangent(x, _normal_like(x, key))
 
 
 def act_tangent(space: spaces.Space, g: Any, pair: tuple) -> tuple:
     """Moves a point with a tangent vector; frame components do not change."""
     x, v = pair
-    if isinstance(space, spaces.PositionOrientation):
+    planar = isinstance(space, spaces.PositionOrientation) and space.n == 2
+    if planar or isinstance(space, spaces.LieGroupSpace):
         return space.act(g, x), v
     return jax.jvp(lambda x: space.act(g, x), (x,), (v,))
 
@@ -126,10 +173,15 @@ def _distance_entry(space: spaces.Space) -> Equivariant:
         key_x, key_v = jax.random.split(key)
         x = space.sample(key=key_x)
         v = sample_tangent(space, x, key_v)
-        examples = {"coincident": (x, x), "close": (x, space.exp(x, 1e-9 * v))}
+        examples = {
+            "coincident": (x, x),
+            "close": (x, space.exp(x, _times(1e-9, v))),
+        }
         if isinstance(space, spaces.Sphere):
             examples["antipodal"] = (x, -x)
-        if isinstance(space, spaces.PositionOrientation):
+        if isinstance(space, spaces.PositionOrientation) and space.n == 3:
+            examples["antipodal"] = (x, x.at[3:].multiply(-1))
+        elif isinstance(space, spaces.PositionOrientation):
             step = jnp.eye(3, dtype=x.dtype)
             for name, direction in zip(("ahead", "aside"), step[:2], strict=True):
                 examples[name] = (x, space.exp(x, direction))
@@ -165,11 +217,11 @@ def _covector_entry(space: spaces.Space) -> Equivariant:
     def sample(key: jax.Array) -> tuple[Any, ...]:
         key_x, key_dT = jax.random.split(key)
         x = space.sample(key=key_x)
-        return ((x, jax.random.normal(key_dT, x.shape)),)
+        return ((x, _normal_like(x, key_dT)),)
 
     def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
         x = space.sample(key=key)
-        return {"zero covector": ((x, 0 * x),)}
+        return {"zero covector": ((x, _times(0.0, x)),)}
 
     return Equivariant(
         f"{space}.dual_norm",
@@ -187,20 +239,24 @@ def _covector_entry(space: spaces.Space) -> Equivariant:
 def _maps_entry(space: spaces.Space) -> Equivariant:
     """exp, retract and project of points; log and transport of tangent vectors."""
 
-    def fn(pair: tuple, y: jax.Array) -> dict[str, Any]:
+    def fn(pair: tuple, y: Any) -> dict[str, Any]:
         x, v = pair
-        return {
+        results = {
             "exp": space.exp(x, v),
-            "retract": space.retract(x, v),
             "project": space.project(x),
             "log": (x, space.log(x, y)),
             "transport": (y, space.transport(x, y, v)),
         }
+        # In hyperbolic space it is x + v, which boosts do not commute with.
+        if not isinstance(space, spaces.Hyperbolic):
+            results["retract"] = space.retract(x, v)
+        return results
 
     def act_out(g: Any, result: dict[str, Any]) -> dict[str, Any]:
+        vectors = ("log", "transport")
         return {
             name: act_tangent(space, g, value)
-            if isinstance(value, tuple)
+            if name in vectors
             else space.act(g, value)
             for name, value in result.items()
         }
@@ -214,8 +270,8 @@ def _maps_entry(space: spaces.Space) -> Equivariant:
         (x, v), y = sample(key)
         return {
             "coincident": ((x, v), x),
-            "zero tangent": ((x, 0 * v), y),
-            "close": ((x, 1e-9 * v), space.exp(x, 1e-9 * v)),
+            "zero tangent": ((x, _times(0.0, v)), y),
+            "close": ((x, _times(1e-9, v)), space.exp(x, _times(1e-9, v))),
         }
 
     return Equivariant(
@@ -228,6 +284,64 @@ def _maps_entry(space: spaces.Space) -> Equivariant:
         covers=(space,),
         singular=singular,
     )
+
+
+def _invariants_entry(
+    space: spaces.Space, group: groups.Group, kinds: tuple[str, ...]
+) -> Equivariant:
+    """Invariants of tuples, whose members move together."""
+
+    def home(kind: str) -> Any:
+        is_oriented = kind == "oriented"
+        return spaces.PositionOrientation(space.dim) if is_oriented else space
+
+    def act_member(kind: str) -> Any:
+        if kind == "pose":
+            return group.compose
+        return lambda g, x: home(kind).act(g, x, group=group)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        keys = jax.random.split(key, len(kinds))
+        return tuple(
+            (group if kind == "pose" else home(kind)).sample(key=k)
+            for kind, k in zip(kinds, keys, strict=True)
+        )
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        first, *others = sample(key)
+        if set(kinds) != {"point"}:
+            return {}
+        return {
+            "coincident": (first,) * len(kinds),
+            "two of them": (first, first, *others[1:]),
+        }
+
+    return Equivariant(
+        f"invariants of {space}, {group}, {'-'.join(kinds)}",
+        spaces.invariants(space, group, kinds),
+        group,
+        tuple(act_member(kind) for kind in kinds),
+        None,
+        sample,
+        covers=(),
+        singular=singular,
+        # Determinants of coinciding points are zero but for rounding of their terms.
+        singular_atol=1e-12,
+        composes={} if kinds[-1] == "oriented" else None,
+    )
+
+
+_POINTS = ("point",) * 3
+INVARIANTS = (
+    _invariants_entry(spaces.Euclidean(2), groups.SE(2), _POINTS),
+    _invariants_entry(spaces.Euclidean(3), groups.SE(3), ("point", "point", "pose")),
+    _invariants_entry(spaces.Euclidean(3), groups.E(3), ("point", "oriented")),
+    _invariants_entry(spaces.PositionOrientation(3), groups.SE(3), _POINTS[:2]),
+    _invariants_entry(spaces.PositionOrientation(2), groups.SE(2), _POINTS[:2]),
+    _invariants_entry(spaces.Sphere(2), groups.O(3), _POINTS),
+    _invariants_entry(spaces.Hyperbolic(2), groups.Lorentz(2), _POINTS),
+    _invariants_entry(spaces.Torus((2.0, 3.0)), groups.Translation(2), _POINTS[:2]),
+)
 
 
 def _ball_entry(ball: spaces.Ball) -> Equivariant:
@@ -257,7 +371,11 @@ EQUIVARIANT: list[Equivariant] = [
     *(_distance_entry(space) for space in SPACES),
     *(_covector_entry(space) for space in SPACES),
     # The exponential map of positions and orientations does not see xi and eps.
-    *(_maps_entry(space) for space in SPACES[:3]),
+    *(
+        _maps_entry(space)
+        for space in (*SPACES[:3], SPACES[7], SPACES[9], *SPACES[11:])
+    ),
+    *INVARIANTS,
     _ball_entry(spaces.Ball(2, 1.5)),
     *FIELDS,
 ]

@@ -33,13 +33,14 @@ def is_floating(leaf):
 
 
 def cast(tree, dtype):
-    """Floating-point leaves in another precision."""
-    return jax.tree.map(
-        lambda leaf: (
-            jnp.asarray(np.asarray(leaf, dtype)) if is_floating(leaf) else leaf
-        ),
-        tree,
-    )
+    """Real and complex leaves in another precision."""
+
+    def cast_leaf(leaf):
+        if jnp.iscomplexobj(leaf):
+            return jnp.asarray(leaf, np.result_type(dtype, np.complex64))
+        return jnp.asarray(np.asarray(leaf, dtype)) if is_floating(leaf) else leaf
+
+    return jax.tree.map(cast_leaf, tree)
 
 
 # Compiling takes most of the time: every function is compiled once.

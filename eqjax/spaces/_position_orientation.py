@@ -1,4 +1,4 @@
-"""Positions and orientations in the plane."""
+"""Positions and orientations in the plane and in space."""
 
 from __future__ import annotations
 
@@ -15,34 +15,63 @@ from eqjax._core._batch import match_batch
 from eqjax._core._checks import check_choice, check_condition, check_positive
 from eqjax._core._numerics import safe_norm, safe_sqrt, wrap_angle
 from eqjax._core._specs import register_spec
-from eqjax.groups import SE, Group
+from eqjax.groups import SE, E, Group, embed, is_subgroup
+from eqjax.spaces import _position_direction as directions
 
 # Factor of the sub-Riemannian part of the distance, from Bekkers et al. (2018), below.
 _NU = 1.6
+_FORMS = (
+    "combined",
+    "combined_covariant",
+    "half_angle",
+    "sub_riemannian",
+    "sub_riemannian_covariant",
+    "lower_bound",
+)
 
 
 @register_spec
 @dataclass(frozen=True, order=True)
 class PositionOrientation:
-    """R^2 x S^1, the positions and headings of a car, with a left-invariant metric.
+    """R^n x S^(n-1), positions and headings (of a car, a needle), n = 2 or 3.
 
-    A point is (x, y, theta), theta any real number in radians, equal modulo 2 pi. A
-    tangent vector has components (forward, sideways, turning) on the left-invariant
-    frame A1 = (cos theta, sin theta, 0), A2 = (-sin theta, cos theta, 0), A3 = (0, 0,
-    1), whose lengths are xi, xi / eps and 1: moving sideways costs 1 / eps times as
-    much as moving forward. eps = 0 is the sub-Riemannian limit.
+    n = 2: a point is (x, y, theta), theta any real number in radians, equal modulo 2
+    pi. A tangent vector has components (forward, sideways, turning) on the
+    left-invariant frame A1 = (cos theta, sin theta, 0), A2 = (-sin theta, cos theta,
+    0), A3 = (0, 0, 1), whose lengths are w1 = xi, w2 = xi / eps and w3 = 1: moving
+    sideways costs 1 / eps times as much as moving forward. eps = 0 is the
+    sub-Riemannian limit.
 
-    `distance` is exact for eps = 1. For eps < 1 it is a closed-form, left-invariant and
-    symmetric approximation, max(lower bound, min(sub-Riemannian, Riemannian form)).
+    n = 3: a point is (position, unit vector o), an array (6,), and a tangent vector is
+    its velocity (6,). Steps along o have the weight w1, steps across o w2, turns w3.
+
+    `distance` is exact for eps = 1 (but for the sub-Riemannian forms). Otherwise it is
+    a left-invariant, symmetric closed form, chosen by `form`. Let b1 and b2 be the
+    displacement along and across the mean heading and b3 the angle between both:
+
+    - "half_angle": sqrt(w1^2 b1^2 + w2^2 b2^2 + w3^2 b3^2);
+    - "sub_riemannian": ((1.6 (w1 + w3))^4 b2^2 + (w1^2 b1^2 + w3^2 b3^2)^2)^(1/4);
+    - "sub_riemannian_covariant": the same with (4 pi w1 w3)^2 before b2^2, which scales
+      like a distance when the unit of length changes;
+    - "lower_bound": sqrt(w1^2 (b1^2 + b2^2) + w3^2 b3^2), never above the distance;
+    - "combined": max(lower bound, min(sub-Riemannian, half-angle)), the default;
+    - "combined_covariant": the same with the covariant one.
+
+    Opposite headings in R^3 x S^2 have no mean: there the lower bound is returned.
     `sample` draws the position from N(0, I) and the heading uniformly.
 
     Args:
-        n: Dimension of the position; 2.
+        n: Dimension of the position; 2 or 3.
         xi: Cost of a unit of forward motion relative to a radian, positive.
         eps: Ratio of forward to sideways cost, in [0, 1].
+        form: Closed form of `distance`, one of those above.
+        forward_only: No motion backwards: `dual_norm` and `raise_index` drop negative
+            derivatives along A1. `distance` stays that of the reversible motion, which
+            is at most the forward one.
 
     Raises:
-        ValueError: If a field is out of its range.
+        ValueError: If a field is out of its range, or `form` is "half_angle" at eps =
+            0, where it is infinite.
 
     Example:
         >>> import jax.numpy as jnp
@@ -54,79 +83,87 @@ class PositionOrientation:
     References:
         Bekkers, Chen, Portegies, "Nilpotent approximations of sub-Riemannian distances
         for fast perceptual grouping of blood vessels" (2018), equations 14 and 20.
+        Duits, Meesters, Mirebeau, Portegies, "Optimal paths for variants of the 2D and
+        3D Reeds-Shepp car with applications in image analysis" (2018): forward motion.
     """
 
     n: int = 2
     xi: float = 1.0
     eps: float = 1.0
+    form: str = "combined"
+    forward_only: bool = False
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        check_choice("n", self.n, (2,))
+        check_choice("n", self.n, (2, 3))
         check_positive("xi", self.xi)
         check_positive("eps", self.eps, zero=True)
         check_condition(self.eps <= 1, f"`eps` must be at most 1, got {self.eps}.")
+        check_choice("form", self.form, _FORMS)
+        check_choice("forward_only", self.forward_only, (False, True))
+        check_condition(
+            self.eps > 0 or self.form != "half_angle",
+            '`form` "half_angle" needs eps > 0: it is infinite at eps = 0. Use '
+            '"combined".',
+        )
 
     @property
     def dim(self) -> int:
-        """Dimension, 3."""
-        return 3
+        """Dimension, 3 or 5."""
+        return 2 * self.n - 1
 
     @property
     def ambient_dim(self) -> int:
-        """Size of a point, 3."""
-        return 3
+        """Size of a point, 3 or 6."""
+        return 3 * (self.n - 1)
 
     @property
     def tangent_dim(self) -> int:
-        """Size of a tangent vector, 3."""
-        return 3
+        """Size of a tangent vector, 3 or 6."""
+        return self.ambient_dim
 
     @property
     def group(self) -> Group:
-        """SE(2)."""
-        return SE(2)
+        """SE(n)."""
+        return SE(self.n)
 
     @property
     def _weights(self) -> tuple[float, float, float]:
-        """Lengths of the frame vectors."""
+        """Lengths of a step ahead, a step aside and a turn."""
         side = self.xi / self.eps if self.eps > 0 else math.inf
         return self.xi, side, 1.0
 
     def distance(
-        self, x: Float[Array, "*#batch 3"], y: Float[Array, "*#batch 3"]
+        self, x: Float[Array, "*#batch ambient"], y: Float[Array, "*#batch ambient"]
     ) -> Float[Array, "*batch"]:
         """The distance (eps = 1), or its closed-form approximation (eps < 1)."""
         x, y = match_batch((x, 1), (y, 1))
+        if self.n == 3:
+            distance, lower = self._forms(*directions.half_angle_coordinates(x, y))
+            return jnp.where(directions.are_antipodal(x, y), lower, distance)
         turn = wrap_angle(y[..., 2] - x[..., 2])
         ahead, aside = _in_frame(x[..., 2], y[..., :2] - x[..., :2])
         # Half-angle coordinates: they only change sign when x and y are exchanged.
         c, s = jnp.cos(turn / 2), jnp.sin(turn / 2)
-        b1, b2 = c * ahead + s * aside, c * aside - s * ahead
-        w1, w2, _ = self._weights
-        lower = safe_norm(jnp.stack([w1 * b1, w1 * b2, turn], axis=-1))
-        if self.eps == 1:
-            return lower
-        flat = w1**2 * b1**2 + turn**2
-        sub = safe_sqrt(safe_sqrt((_NU * (w1 + 1)) ** 4 * b2**2 + flat**2))
-        if self.eps > 0:
-            full = safe_norm(jnp.stack([w1 * b1, w2 * b2, turn], axis=-1))
-            sub = jnp.minimum(sub, full)
-        return jnp.maximum(lower, sub)
+        return self._forms(c * ahead + s * aside, c * aside - s * ahead, turn)[0]
 
     def dual_norm(
-        self, x: Float[Array, "*#batch 3"], dT: Float[Array, "*#batch 3"]
+        self, x: Float[Array, "*#batch ambient"], dT: Float[Array, "*#batch ambient"]
     ) -> Float[Array, "*batch"]:
-        """sqrt((A1 T / xi)^2 + (eps A2 T / xi)^2 + (A3 T)^2)."""
-        return safe_norm(self._frame_derivatives(x, dT))
+        """sqrt((A1 T / w1)^2 + (A2 T / w2)^2 + (A3 T / w3)^2), or with max(A1 T, 0).
+
+        The second is the norm of `forward_only`. For n = 3 the terms are the parts of
+        `dT` along o, across o, and tangent to the sphere of directions.
+        """
+        return safe_norm(self._scaled_covector(x, dT))
 
     def inner(
         self,
-        x: Float[Array, "*#batch 3"],
-        u: Float[Array, "*#batch 3"],
-        v: Float[Array, "*#batch 3"],
+        x: Float[Array, "*#batch ambient"],
+        u: Float[Array, "*#batch ambient"],
+        v: Float[Array, "*#batch ambient"],
     ) -> Float[Array, "*batch"]:
-        """The weighted dot product of frame components.
+        """The weighted dot product of the components ahead, aside and turning.
 
         Raises:
             ValueError: For eps = 0, where sideways vectors have no finite length.
@@ -134,53 +171,82 @@ class PositionOrientation:
         check_condition(
             self.eps > 0, "`inner` needs eps > 0: the metric is singular at eps = 0."
         )
-        _, u, v = match_batch((x, 1), (u, 1), (v, 1))
+        x, u, v = match_batch((x, 1), (u, 1), (v, 1))
+        if self.n == 3:
+            return directions.inner(self._weights, x, u, v)
         w1, w2, w3 = (weight**2 for weight in self._weights)
         product = u * v
         return w1 * product[..., 0] + w2 * product[..., 1] + w3 * product[..., 2]
 
     def exp(
-        self, x: Float[Array, "*#batch 3"], v: Float[Array, "*#batch 3"]
-    ) -> Float[Array, "*batch 3"]:
-        """The exponential curve of the group from x: constant speed in its frame."""
+        self, x: Float[Array, "*#batch ambient"], v: Float[Array, "*#batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
+        """The exponential curve of the group from x: constant speed in its frame.
+
+        For n = 3 a point has no frame: the heading turns along its great circle, and
+        the displacement is turned half as far, which agrees to first order.
+        """
         x, v = match_batch((x, 1), (v, 1))
+        if self.n == 3:
+            return directions.retract(x, v)
         return _to_point(SE(2).compose(_to_element(x), SE(2).exp(v)))
 
     def log(
-        self, x: Float[Array, "*#batch 3"], y: Float[Array, "*#batch 3"]
-    ) -> Float[Array, "*batch 3"]:
+        self, x: Float[Array, "*#batch ambient"], y: Float[Array, "*#batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
         """The inverse of `exp`, turning by at most pi."""
         x, y = match_batch((x, 1), (y, 1))
+        if self.n == 3:
+            return directions.log(x, y)
         moved = SE(2).compose(SE(2).inverse(_to_element(x)), _to_element(y))
         return SE(2).log(moved)
 
     def retract(
-        self, x: Float[Array, "*#batch 3"], v: Float[Array, "*#batch 3"]
-    ) -> Float[Array, "*batch 3"]:
+        self, x: Float[Array, "*#batch ambient"], v: Float[Array, "*#batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
         """The same as `exp`."""
         return self.exp(x, v)
 
-    def project(self, x: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-        """x itself: every array (3,) is a point."""
-        return x
+    def project(
+        self, x: Float[Array, "*batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
+        """x itself for n = 2; with its direction at unit length for n = 3."""
+        return directions.project(x) if self.n == 3 else x
 
     def to_tangent(
-        self, x: Float[Array, "*#batch 3"], u: Float[Array, "*#batch 3"]
-    ) -> Float[Array, "*batch 3"]:
-        """Components of the ambient velocity u on the frame."""
+        self, x: Float[Array, "*#batch ambient"], u: Float[Array, "*#batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
+        """Frame components (n = 2) or tangent part (n = 3) of an ambient velocity."""
         x, u = match_batch((x, 1), (u, 1))
+        if self.n == 3:
+            return directions.to_tangent(x, u)
         return jnp.stack([*_in_frame(x[..., 2], u[..., :2]), u[..., 2]], axis=-1)
 
     def raise_index(
-        self, x: Float[Array, "*#batch 3"], dT: Float[Array, "*#batch 3"]
-    ) -> Float[Array, "*batch 3"]:
-        """The derivatives along the frame, divided by its squared lengths."""
-        scaled = self._frame_derivatives(x, dT)
+        self, x: Float[Array, "*#batch ambient"], dT: Float[Array, "*#batch ambient"]
+    ) -> Float[Array, "*batch ambient"]:
+        """The derivatives ahead, aside and turning, divided by the squared weights."""
+        if self.n == 3:
+            x, dT = match_batch((x, 1), (dT, 1))
+            return directions.raise_index(
+                self._weights, x, dT, forward=self.forward_only
+            )
+        scaled = self._scaled_covector(x, dT)
         parts = [scaled[..., i] / w for i, w in enumerate(self._weights)]
         return jnp.stack(parts, axis=-1)
 
-    def frame(self, x: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
-        """The rows A1, A2, A3 as ambient vectors."""
+    def frame(
+        self, x: Float[Array, "*batch ambient"]
+    ) -> Float[Array, "*batch 3 ambient"]:
+        """The rows A1, A2, A3 as ambient vectors.
+
+        Raises:
+            ValueError: For n = 3, where the sphere of directions has no frame.
+        """
+        check_condition(
+            self.n == 2,
+            "R^3 x S^2 has no continuous left-invariant frame. Use `to_tangent`.",
+        )
         c, s = jnp.cos(x[..., 2]), jnp.sin(x[..., 2])
         zero, one = jnp.zeros_like(c), jnp.ones_like(c)
         rows = [[c, s, zero], [-s, c, zero], [zero, zero, one]]
@@ -188,37 +254,79 @@ class PositionOrientation:
 
     def transport(
         self,
-        x: Float[Array, "*#batch 3"],
-        y: Float[Array, "*#batch 3"],
-        v: Float[Array, "*#batch 3"],
-    ) -> Float[Array, "*batch 3"]:
-        """The same frame components at y."""
-        return match_batch((x, 1), (y, 1), (v, 1))[2]
+        x: Float[Array, "*#batch ambient"],
+        y: Float[Array, "*#batch ambient"],
+        v: Float[Array, "*#batch ambient"],
+    ) -> Float[Array, "*batch ambient"]:
+        """The same frame components at y; for n = 3 the smallest rotation to y."""
+        x, y, v = match_batch((x, 1), (y, 1), (v, 1))
+        return directions.transport(x, y, v) if self.n == 3 else v
 
     def sample(
         self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]
-    ) -> Float[Array, "3"]:
+    ) -> Float[Array, " ambient"]:
         """One point: position from N(0, I), heading uniform."""
         dtype = jnp.result_type(float) if dtype is None else dtype
+        if self.n == 3:
+            return directions.sample(dtype, key)
         key_position, key_heading = jax.random.split(key)
         position = jax.random.normal(key_position, (2,), dtype)
         heading = jax.random.uniform(key_heading, (1,), dtype, -jnp.pi, jnp.pi)
         return jnp.concatenate([position, heading])
 
     def act(
-        self, g: Any, x: Float[Array, "*batch 3"], *, group: Group | None = None
-    ) -> Float[Array, "*out 3"]:
-        """Moves positions and turns headings by an element of SE(2)."""
+        self, g: Any, x: Float[Array, "*batch ambient"], *, group: Group | None = None
+    ) -> Float[Array, "*out ambient"]:
+        """Moves positions and turns headings by an element of SE(n).
+
+        For n = 3 also by one of E(3), which reflects both, and for either by elements
+        of the subgroups that `groups.embed` knows.
+        """
+        group = SE(self.n) if group is None else group
+        largest = E(3) if self.n == 3 else SE(2)
         check_condition(
-            group is None or (isinstance(group, SE) and group.n == 2),
-            f"`group` must be SE(2), got {group}.",
+            is_subgroup(group, largest),
+            f"`group` must be SE({self.n}){' or E(3)' * (self.n == 3)} or a subgroup, "
+            f"got {group}.",
         )
+        if not isinstance(group, (SE, E)):
+            g, group = embed(group, largest, g, dtype=x.dtype), largest
+        if self.n == 3:
+            return directions.act(group, group.linear_part, g, x)
         return _to_point(SE(2).compose(g, _to_element(x)))
 
-    def _frame_derivatives(self, x: Array, dT: Array) -> Array:
-        """Derivatives along the frame vectors, scaled to unit length."""
+    def _forms(self, b1: Array, b2: Array, b3: Array) -> tuple[Array, Array]:
+        """The chosen form of the distance, and the lower bound."""
+        w1, w2, _ = self._weights
+        lower = safe_norm(jnp.stack([w1 * b1, w1 * b2, b3], axis=-1))
+        combined = self.form.startswith("combined")
+        if self.form == "lower_bound" or (self.eps == 1 and combined):
+            return lower, lower
+        full = None
+        if self.eps > 0:
+            full = safe_norm(jnp.stack([w1 * b1, w2 * b2, b3], axis=-1))
+            if self.form == "half_angle":
+                return full, lower
+        covariant = self.form.endswith("covariant")
+        factor = (4 * math.pi * w1) ** 2 if covariant else (_NU * (w1 + 1)) ** 4
+        flat = w1**2 * b1**2 + b3**2
+        sub = safe_sqrt(safe_sqrt(factor * b2**2 + flat**2))
+        if not combined:
+            return sub, lower
+        return jnp.maximum(
+            lower, sub if full is None else jnp.minimum(sub, full)
+        ), lower
+
+    def _scaled_covector(self, x: Array, dT: Array) -> Array:
+        """Derivatives ahead, aside and turning, per unit of length."""
         x, dT = match_batch((x, 1), (dT, 1))
+        if self.n == 3:
+            return directions.scaled_covector(
+                self._weights, x, dT, forward=self.forward_only
+            )
         ahead, aside = _in_frame(x[..., 2], dT[..., :2])
+        if self.forward_only:
+            ahead = jnp.maximum(ahead, 0)
         w1, w2, _ = self._weights
         return jnp.stack([ahead / w1, aside / w2, dT[..., 2]], axis=-1)
 

@@ -11,10 +11,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from eqjax._core._batch import match_batch
-from eqjax._core._checks import check_choice, check_condition
+from eqjax._core._checks import check_condition, check_size
 from eqjax._core._numerics import safe_norm, safe_normalize
 from eqjax._core._specs import register_spec
-from eqjax.groups import SO, Group, O
+from eqjax.groups import Group, O, is_subgroup
 
 
 @register_spec
@@ -26,10 +26,10 @@ class Sphere:
     `sample` is uniform.
 
     Args:
-        n: Dimension, 1 or 2.
+        n: Dimension, at least 1.
 
     Raises:
-        ValueError: If `n` is another number.
+        ValueError: If `n` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -43,7 +43,7 @@ class Sphere:
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        check_choice("n", self.n, (1, 2))
+        check_size("n", self.n)
 
     @property
     def dim(self) -> int:
@@ -145,16 +145,24 @@ class Sphere:
         return self.to_tangent(x, dT)
 
     def frame(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n m"]:
-        """The unit tangent of the circle S^1, counter-clockwise.
+        """Unit tangents: i x on the circle; x i, x j, x k on the unit quaternions S^3.
+
+        They are invariant under left multiplication: by complex numbers for n = 1, by
+        quaternions (w, x, y, z) for n = 3.
 
         Raises:
-            ValueError: For n = 2: S^2 has no continuous frame.
+            ValueError: For n other than 1 and 3, where no group structure gives one.
         """
         check_condition(
-            self.n == 1,
-            "S^2 has no continuous frame. Use `to_tangent`.",
+            self.n in (1, 3),
+            f"S^{self.n} has no continuous frame that a group leaves invariant, as S^1 "
+            "and S^3 have. Use `to_tangent`.",
         )
-        return jnp.stack([-x[..., 1], x[..., 0]], axis=-1)[..., None, :]
+        if self.n == 1:
+            return jnp.stack([-x[..., 1], x[..., 0]], axis=-1)[..., None, :]
+        a, b, c, d = (x[..., i] for i in range(4))
+        rows = [[-b, a, d, -c], [-c, -d, a, b], [-d, c, -b, a]]
+        return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
     def transport(
         self,
@@ -185,10 +193,11 @@ class Sphere:
     def act(
         self, g: Any, x: Float[Array, "*batch m"], *, group: Group | None = None
     ) -> Float[Array, "*out m"]:
-        """Moves points by an element of O(n + 1) or of SO(n + 1)."""
+        """Moves points by an element of O(n + 1), SO(n + 1) or a finite subgroup."""
         group = self.group if group is None else group
         check_condition(
-            isinstance(group, (SO, O)) and group.n == self.ambient_dim,
-            f"`group` must be SO({self.n + 1}) or O({self.n + 1}), got {group}.",
+            group.degree == self.ambient_dim and is_subgroup(group, self.group),
+            f"`group` must be O({self.n + 1}), SO({self.n + 1}) or a finite subgroup "
+            f"that `groups.embed` knows, got {group}.",
         )
         return group.act(g, x)
