@@ -1,4 +1,31 @@
-"""Representations of groups."""
+"""Representations of groups: matrices, irreps, decompositions, equivariant maps."""
 
+from eqjax.reps._custom import custom as custom
+from eqjax.reps._decompose import Decomposition as Decomposition
+from eqjax.reps._decompose import clebsch_gordan as clebsch_gordan
+from eqjax.reps._decompose import decompose as decompose
+from eqjax.reps._features import from_irreps as from_irreps
+from eqjax.reps._features import from_irreps_array as from_irreps_array
+from eqjax.reps._features import merge as merge
+from eqjax.reps._features import split as split
+from eqjax.reps._features import to_irreps as to_irreps
+from eqjax.reps._features import to_irreps_array as to_irreps_array
 from eqjax.reps._finite_irreps import FiniteIrrep as FiniteIrrep
 from eqjax.reps._finite_irreps import finite_irreps as finite_irreps
+from eqjax.reps._hom import EquivariantMaps as EquivariantMaps
+from eqjax.reps._hom import hom as hom
+from eqjax.reps._induced import induce as induce
+from eqjax.reps._irrep import Irrep as Irrep
+from eqjax.reps._irrep import irrep as irrep
+from eqjax.reps._irrep import irreps as irreps
+from eqjax.reps._permutation import permutation as permutation
+from eqjax.reps._permutation import quotient as quotient
+from eqjax.reps._permutation import regular as regular
+from eqjax.reps._powers import exterior_power as exterior_power
+from eqjax.reps._powers import symmetric_power as symmetric_power
+from eqjax.reps._rep import Rep as Rep
+from eqjax.reps._restricted import outer as outer
+from eqjax.reps._restricted import restrict as restrict
+from eqjax.reps._standard import adjoint as adjoint
+from eqjax.reps._standard import standard as standard
+from eqjax.reps._standard import trivial as trivial

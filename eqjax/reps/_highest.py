@@ -1,0 +1,460 @@
+"""The irreps of the classical Lie groups by highest weights, found in tensor powers."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from eqjax._core._checks import check_condition
+from eqjax.groups import SL, SO, SU, GLPlus, Lorentz, O, Sp, U
+from eqjax.reps._family import Coupling, Label, Model
+from eqjax.reps._kernel import commutant_dim, split
+from eqjax.reps._rep import kron, kron_sum, real_form
+from eqjax.reps._weights import Weight, highest_vector, weights_of
+from eqjax.reps._xp import einsum
+
+
+class _Stage(NamedTuple):
+    """An irrep inside the product of a smaller one with V or its dual."""
+
+    parent: Label
+    dual: bool
+    isometry: np.ndarray
+    commutant_dim: int
+
+
+@dataclass(frozen=True)
+class HighestWeights:
+    """Labels are rows of highest weights, Dynkin labels for SU(n) and SL(n).
+
+    Rows descend: l_1 >= l_2 >= .., for SO(2r) and SO+(1, 2r-1) with |l_r| last; SO(4)'s
+    (1, 1) and (1, -1) are the self-dual and the anti-self-dual tensors. U(n) and GL+(n)
+    have rows of any sign. For SO+(1, 3) the label is (j1, j2), j1 >= j2, which stands
+    for (j1, j2) + (j2, j1) where these differ. Of a complex representation and its
+    conjugate the one with the larger rows is the name of both.
+
+    Groups with reflections append signs: that of the highest weight vector under a
+    reflection that keeps it; 0 where none does.
+
+    An irrep stands in the product of a smaller one, whose last row is shorter by one,
+    with the standard one. Its basis is that of seeded random vectors, projected.
+
+    References:
+        Fulton, Harris, "Representation theory" (1991), lectures 15 to 19.
+    """
+
+    group: Any
+
+    @property
+    def trivial(self) -> Label:
+        """Rows of zero."""
+        rows = (0,) * len(_cartan(self.group))
+        return self._label(rows, (1,) * len(_reflections(self.group)))
+
+    @property
+    def standard(self) -> Label | None:
+        """One box."""
+        return _standard(self.group)
+
+    def parse(self, label: Any) -> Label:
+        """Text such as "(2,1)" or "(1,0)-", or a tuple of rows and signs."""
+        given = label
+        if isinstance(label, str):
+            numbers = re.findall(r"-?\d+(?:/2)?", label.split(")")[0])
+            signs = {"+": 1, "-": -1}
+            marks = [signs[c] for c in label.partition(")")[2] if c in signs]
+            label = (*(float(Fraction(number)) for number in numbers), *marks)
+        flat: list[Any] = []
+        for part in label if isinstance(label, tuple) else (label,):
+            flat.extend(part if isinstance(part, tuple) else (part,))
+        rows, signs = self._rows(flat)
+        check_condition(
+            len(rows) > 0 and self._is_valid(rows, signs),
+            f"`label` must name an irrep of {self.group}: {self._help()}; got "
+            f"{given!r}.",
+        )
+        return self._label(self._canonical(rows), signs)
+
+    def name(self, label: Label) -> str:
+        """E.g. "(2,1)", "(1/2,1/2)", "(1,0)-"."""
+        count = len(label) - len(_reflections(self.group))
+        rows = ",".join(str(Fraction(part)) for part in label[:count])
+        return f"({rows})" + "".join({1: "+", -1: "-", 0: ""}[s] for s in label[count:])
+
+    def all_labels(self) -> tuple[Label, ...]:
+        """There are infinitely many."""
+        raise NotImplementedError(self.group)
+
+    def model(self, label: Label) -> Model:
+        """Restrictions of tensor products of the standard representation."""
+        rows, signs = self._rows(label)
+        if not any(rows):
+            return _constant(tuple(sign < 0 for sign in signs))
+        natural, stage = _stage(self.group, rows)
+        flips = tuple(a != b for a, b in zip(signs, natural, strict=True))
+        parent = None if stage is None else self.model(stage.parent)
+
+        def matrix_at(m: np.ndarray) -> np.ndarray:
+            d = real_form(m)
+            if stage is not None and parent is not None:
+                factor = np.swapaxes(np.linalg.inv(d), -1, -2) if stage.dual else d
+                d = kron(parent.matrix_at(m), factor)
+                d = stage.isometry.T @ d @ stage.isometry
+            return d * _characters(m, flips, np)[..., None, None]
+
+        def algebra_at(x: np.ndarray) -> np.ndarray:
+            d = real_form(x)
+            if stage is not None and parent is not None:
+                factor = -np.swapaxes(d, -1, -2) if stage.dual else d
+                d = kron_sum(parent.algebra_at(x), factor)
+                d = stage.isometry.T @ d @ stage.isometry
+            return d
+
+        def rho(g: Any, dtype: Any) -> Array:
+            m = self.group.matrix(g)
+            d = m
+            if hasattr(self.group, "real_matrix"):
+                d = self.group.real_matrix(g)
+            d = d.astype(dtype)
+            if stage is not None and parent is not None:
+                factor = jnp.linalg.inv(d).T if stage.dual else d
+                d = parent.rho(g, dtype)
+                basis = jnp.asarray(stage.isometry, dtype)
+                basis = basis.reshape(len(d), len(factor), -1)
+                half = einsum(jnp, "ij,jac->iac", d, basis)
+                half = einsum(jnp, "ab,ibc->iac", factor, half)
+                d = einsum(jnp, "iad,iac->dc", basis, half)
+            return d * _characters(m, flips, jnp).astype(dtype) if any(flips) else d
+
+        dim = _standard_dim(self.group) if stage is None else stage.isometry.shape[1]
+        kind = _standard_commutant(self.group) if stage is None else stage.commutant_dim
+        return Model(dim, kind, matrix_at, algebra_at, rho)
+
+    def candidates(
+        self, lie: np.ndarray, discrete: np.ndarray
+    ) -> list[tuple[list[Label], int]]:
+        """Weights, from the highest one down."""
+        coordinates = _cartan_coordinates(self.group)
+        counts = Counter(weights_of(np.tensordot(coordinates, lie, 1)))
+        found = []
+        while counts:
+            weight = max(counts)
+            labels = self._labels_of(self._from_weight(weight))
+            model = _model_weights(self.group, labels[0])
+            copies = counts[weight] // model[weight]
+            for other, multiplicity in model.items():
+                counts[other] -= copies * multiplicity
+            counts = +counts
+            found.append((labels, copies))
+        return found
+
+    def couple(self, a: Label, b: Label) -> Coupling | None:
+        """By the general method."""
+        return None
+
+    # Labels, rows and weights
+
+    def _labels_of(self, rows: Weight) -> list[Label]:
+        """Labels with these rows and any signs."""
+        allowed = [
+            (1, -1) if self._has_sign(rows, i) else (0,)
+            for i in range(len(_reflections(self.group)))
+        ]
+        return [self._label(rows, signs) for signs in itertools.product(*allowed)]
+
+    def _has_sign(self, rows: Weight, reflection: int) -> bool:
+        """Whether the reflection keeps the highest weight vector."""
+        even = _size(self.group) % 2 == 0
+        return reflection > 0 or not even or rows[-1] == 0
+
+    def _label(self, rows: Weight, signs: Any) -> Label:
+        """The label of rows."""
+        if isinstance(self.group, (SU, SL)):
+            return tuple(a - b for a, b in itertools.pairwise(rows))
+        if isinstance(self.group, Lorentz) and self.group.n == 3:
+            m, k = rows
+            return (_half(m + k), _half(m - k), *signs)
+        return (*rows, *signs)
+
+    def _rows(self, label: Sequence[Any]) -> tuple[Weight, tuple[int, ...]]:
+        """The rows and signs of a label; no rows if the numbers do not fit."""
+        num_signs, rank = len(_reflections(self.group)), len(_cartan(self.group))
+        length = rank - 1 if isinstance(self.group, (SU, SL)) else rank
+        if not length <= len(label) <= length + num_signs:
+            return (), ()
+        head, signs = label[:length], tuple(int(s) for s in label[length:])
+        if isinstance(self.group, (SU, SL)):
+            head = [sum(head[i:]) for i in range(length)] + [0]
+        elif isinstance(self.group, Lorentz) and self.group.n == 3:
+            head = [head[0] + head[1], abs(head[0] - head[1])]
+        if any(part != int(part) for part in head):
+            return (), ()
+        rows = tuple(int(part) for part in head)
+        if len(signs) < num_signs:
+            # Zeros need not be said.
+            given = iter(signs)
+            signs = tuple(
+                next(given, 0) if self._has_sign(rows, i) else 0
+                for i in range(num_signs)
+            )
+        return rows, signs
+
+    def _is_valid(self, rows: Weight, signs: tuple[int, ...]) -> bool:
+        """Whether an irrep has these."""
+        group, last = self.group, rows[-1]
+        if isinstance(group, (O, Lorentz, SO)) and _size(group) % 2 == 0:
+            last = abs(last) if isinstance(group, (SO, Lorentz)) else last
+        heights = [*rows[:-1], last]
+        if not isinstance(group, (SU, SL, GLPlus, U)):
+            heights.append(0)
+        if any(a < b for a, b in itertools.pairwise(heights)):
+            return False
+        return all(
+            (sign in (1, -1)) == self._has_sign(rows, i) for i, sign in enumerate(signs)
+        )
+
+    def _canonical(self, rows: Weight) -> Weight:
+        """The larger one of a representation and its conjugate."""
+        group = self.group
+        if isinstance(group, (SU, U)):
+            conjugate = tuple(-row for row in rows[::-1])
+            shift = rows[-1] - conjugate[-1] if isinstance(group, SU) else 0
+            conjugate = tuple(row + shift for row in conjugate)
+            return max(rows, conjugate, key=lambda rows: _weight_of(group, rows))
+        if isinstance(group, SO) and group.n % 4 == 2:
+            return (*rows[:-1], abs(rows[-1]))
+        if isinstance(group, Lorentz) and _size(group) % 2 == 0:
+            return (*rows[:-1], abs(rows[-1]))
+        return rows
+
+    def _from_weight(self, weight: Weight) -> Weight:
+        """The rows of a highest weight."""
+        if isinstance(self.group, (SU, SL)):
+            n = self.group.n
+            return tuple((part - weight[-1]) // n for part in weight)
+        return weight
+
+    def _help(self) -> str:
+        rank = len(_cartan(self.group))
+        if isinstance(self.group, (SU, SL)):
+            return f"{rank - 1} Dynkin labels 0, 1, .."
+        if isinstance(self.group, Lorentz) and self.group.n == 3:
+            text = "(j1, j2), halves of integers with an integer sum"
+        else:
+            text = f"{rank} integers in descending order"
+        signs = len(_reflections(self.group))
+        if signs:
+            text += f", and {signs} sign(s), e.g. "
+            text += ", ".join(self.name(label) for label in (self.trivial,))
+        return text
+
+
+# The stages --------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1024)
+def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
+    """Where the irrep is found, and its signs there."""
+    family = HighestWeights(group)
+    standard, _ = family._rows(_standard(group))
+    if rows == standard:
+        return _natural_signs(group, real_form, real_form(_cartan(group))), None
+    parent_rows, dual = _parent(family, rows)
+    parent = family._label(
+        parent_rows,
+        (1,) * len(_reflections(group))
+        if not any(parent_rows)
+        else _stage(group, parent_rows)[0],
+    )
+    model = family.model(parent)
+    lie, discrete = group.generators
+    factor_lie, factor = real_form(lie), real_form(discrete)
+    if dual:
+        factor_lie = -factor_lie.swapaxes(1, 2)
+        factor = np.linalg.inv(factor).swapaxes(1, 2)
+    full_lie = kron_sum(model.algebra_at(lie), factor_lie)
+    generators = np.concatenate([full_lie, kron(model.matrix_at(discrete), factor)])
+    cartan = np.tensordot(_cartan_coordinates(group), full_lie, 1)
+
+    def is_wanted(space: np.ndarray) -> bool:
+        weights = weights_of(space.T @ cartan @ space)
+        target = _weight_of(group, rows)
+        return target in weights
+
+    def is_it(space: np.ndarray) -> bool:
+        weights = weights_of(space.T @ cartan @ space)
+        return family._from_weight(max(weights)) == rows
+
+    spaces = split(generators, len(lie), keep=is_wanted)
+    isometry = next(space for space in spaces if is_it(space))
+    isometry.setflags(write=False)
+    kind = commutant_dim(isometry.T @ generators @ isometry)
+
+    def matrix_at(m: np.ndarray) -> np.ndarray:
+        v = real_form(m)
+        v = np.swapaxes(np.linalg.inv(v), -1, -2) if dual else v
+        return isometry.T @ kron(model.matrix_at(m), v) @ isometry
+
+    inside = isometry.T @ cartan @ isometry
+    signs = _natural_signs(group, matrix_at, inside)
+    return signs, _Stage(parent, dual, isometry, kind)
+
+
+def _natural_signs(group: Any, matrix_at: Any, cartan: np.ndarray) -> tuple[int, ...]:
+    """Signs of the highest weight vector under the reflections."""
+    reflections = _reflections(group)
+    if not len(reflections):
+        return ()
+    vector = highest_vector(cartan)
+    moved = matrix_at(reflections) @ vector
+    return tuple(int(np.round(np.vdot(vector, m).real)) for m in moved)
+
+
+def _parent(family: HighestWeights, rows: Weight) -> tuple[Weight, bool]:
+    """The rows with one unit less, and whether that unit is of the dual (SL, GL+)."""
+    step = list(rows)
+    if isinstance(family.group, (SU, SL)):
+        # Rows that differ by a constant are equal; few boxes and antiboxes are better.
+        step = [row - sorted(rows)[len(rows) // 2] for row in rows]
+    negative = [i for i, row in enumerate(step) if row < 0]
+    if negative:
+        step[negative[0]] += 1
+    else:
+        step[max(i for i, row in enumerate(step) if row > 0)] -= 1
+    if isinstance(family.group, (SU, SL)):
+        step = [row - step[-1] for row in step]
+    dual = bool(negative) and isinstance(family.group, (SL, GLPlus))
+    return family._canonical(tuple(step)), dual
+
+
+def _constant(flips: tuple[bool, ...]) -> Model:
+    """The representations of dimension 1 that see the components only."""
+    return Model(
+        1,
+        1,
+        lambda m: _characters(m, flips, np)[..., None, None],
+        lambda x: np.zeros((*x.shape[:-2], 1, 1)),
+        lambda g, dtype: _characters(g, flips, jnp)[..., None, None].astype(dtype),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _model_weights(group: Any, label: Label) -> Counter[Weight]:
+    """Weights with their multiplicities."""
+    model = HighestWeights(group).model(label)
+    return Counter(weights_of(model.algebra_at(_cartan(group))))
+
+
+def _characters(m: Any, flips: tuple[bool, ...], xp: Any) -> Any:
+    """The sign that tells the components of the group apart."""
+    sign = xp.ones(m.shape[:-2], m.real.dtype)
+    if any(flips[:1]):
+        sign = sign * xp.sign(xp.linalg.det(m))
+    if any(flips[1:]):
+        sign = sign * xp.sign(m[..., 0, 0])
+    return sign
+
+
+# The groups --------------------------------------------------------------------------
+
+
+def _size(group: Any) -> int:
+    """Size of the defining matrices."""
+    return group.generators.discrete.shape[-1]
+
+
+@functools.lru_cache(maxsize=64)
+def _cartan(group: Any) -> np.ndarray:
+    """Commuting elements of the Lie algebra with integer weights, (r, n, n)."""
+    n = _size(group)
+    if isinstance(group, (SU, SL)):
+        diagonal = [n * np.diag(row) - np.eye(n) for row in np.eye(n)]
+        return np.array(diagonal) * (1j if isinstance(group, SU) else 1.0)
+    if isinstance(group, (GLPlus, U)):
+        return np.array([np.diag(row) for row in np.eye(n)]) * (
+            1j if isinstance(group, U) else 1.0
+        )
+    if isinstance(group, Sp):
+        signs = np.concatenate([np.eye(n // 2), -np.eye(n // 2)], axis=1)
+        return np.array([np.diag(row) for row in signs])
+    if isinstance(group, Lorentz):
+        # Space without its last axis, and the first one too if that leaves pairs.
+        axes = range(1 if group.n % 2 else 2, group.n)
+        boost = np.zeros((n, n))
+        boost[0, -1] = boost[-1, 0] = 1.0
+        return np.array([*(_plane(n, i) for i in axes[::2]), boost])
+    return np.array([_plane(n, i) for i in range(0, n - 1, 2)])
+
+
+def _plane(n: int, i: int) -> np.ndarray:
+    """The rotation of axis i towards i + 1."""
+    plane = np.zeros((n, n))
+    plane[i + 1, i], plane[i, i + 1] = 1.0, -1.0
+    return plane
+
+
+@functools.lru_cache(maxsize=64)
+def _cartan_coordinates(group: Any) -> np.ndarray:
+    """Coordinates of `_cartan` in the basis of the Lie algebra, (r, dim)."""
+    basis = real_form(group.generators.lie)
+    cartan = real_form(_cartan(group))
+    return cartan.reshape(len(cartan), -1) @ np.linalg.pinv(
+        basis.reshape(len(basis), -1)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _reflections(group: Any) -> np.ndarray:
+    """One element of each generating component, that keeps or mirrors the last row."""
+    n = _size(group)
+    count = 1 if isinstance(group, O) else 0
+    if isinstance(group, Lorentz):
+        count = ("none", "space", "all").index(str(group.reflections))
+    flips = np.stack([np.eye(n)] * 2)
+    mirrored = 1 if isinstance(group, Lorentz) and group.n % 2 == 0 else n - 1
+    flips[0, mirrored, mirrored] = -1.0
+    flips[1, 0, 0] = flips[1, -1, -1] = -1.0
+    return flips[:count]
+
+
+def _weight_of(group: Any, rows: Weight) -> Weight:
+    """The weight of rows."""
+    if isinstance(group, (SU, SL)):
+        return tuple(group.n * row - sum(rows) for row in rows)
+    return rows
+
+
+@functools.lru_cache(maxsize=64)
+def _standard(group: Any) -> Label:
+    """The label of the standard representation."""
+    family = HighestWeights(group)
+    rows = (1, *(0 for _ in _cartan(group)[1:]))
+    return family._label(
+        rows, _natural_signs(group, real_form, real_form(_cartan(group)))
+    )
+
+
+def _standard_dim(group: Any) -> int:
+    """Dimension of the standard representation over the real numbers."""
+    return real_form(group.generators.discrete).shape[-1]
+
+
+@functools.lru_cache(maxsize=64)
+def _standard_commutant(group: Any) -> int:
+    lie, discrete = group.generators
+    return commutant_dim(real_form(np.concatenate([lie, discrete])))
+
+
+def _half(number: int) -> Any:
+    """Half of an integer: an integer again where it is one."""
+    return number // 2 if number % 2 == 0 else number / 2
