@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from eqjax import groups, spaces
 from tests.registry_entries import Composing, Equivariant
 from tests.registry_fields import COMPOSING_FIELDS, FIELDS
+from tests.registry_reps import REPS
 
 # Packages that do not exist yet, or whose entries are still to be written. The test
 # fails when one of them exists, so that it cannot be forgotten here.
@@ -26,6 +27,8 @@ NOT_YET: tuple[str, ...] = ()
 # Public frozen dataclasses that need no entry, with the reason.
 EXEMPT: dict[str, str] = {
     "eqjax.spaces.RiemannianChart": "no group, and no JSON: it holds a function",
+    "eqjax.reps.Decomposition": "a result",
+    "eqjax.reps.EquivariantMaps": "a result; its apply is listed",
 }
 
 # Groups ------------------------------------------------------------------------------
@@ -74,8 +77,8 @@ def _group_entry(group: groups.Group) -> Equivariant:
     def fn(a: Any, b: Any, x: jax.Array) -> dict[str, jax.Array]:
         between = group.act(group.compose(group.inverse(a), b), x)
         if jnp.iscomplexobj(between):
-            # Real parts, to have gradients; elements stay complex128 in every test.
-            between = jnp.stack([between.real, between.imag]).astype(x.dtype)
+            # Real parts, to have gradients.
+            between = jnp.stack([between.real, between.imag])
         return {"moved": group.act(a, x), "between": between}
 
     def act_out(g: Any, result: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -376,6 +379,7 @@ EQUIVARIANT: list[Equivariant] = [
         for space in (*SPACES[:3], SPACES[7], SPACES[9], *SPACES[11:])
     ),
     *INVARIANTS,
+    *REPS,
     _ball_entry(spaces.Ball(2, 1.5)),
     *FIELDS,
 ]

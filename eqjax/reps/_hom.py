@@ -139,8 +139,8 @@ def hom(rep_in: Rep, rep_out: Rep) -> EquivariantMaps:
        Schur's lemma a map is a matrix of multiplicities per irrep (times 2 or 4 for
        complex or quaternionic type). Factors of tensor products change sides so that
        both have about the same dimension.
-    3. Else, and for small problems, the kernel of the constraints of all generators, by
-       an eigendecomposition, or by conjugate gradients from random maps.
+    3. Else the kernel of the constraints of all generators: by an eigendecomposition
+       for up to 64 unknowns, by conjugate gradients from random maps beyond.
 
     Args:
         rep_in: Representation of the arguments.
@@ -182,7 +182,7 @@ def _hom(a: Rep, b: Rep) -> EquivariantMaps:
     if images_a is not None and images_b is not None:
         form: Any = _orbits(images_a, images_b)
         return EquivariantMaps(a, b, form.num_maps, "orbits", 0.0, math.inf, form)
-    if a.dim * b.dim > _DENSE and has_family(a.group):
+    if has_family(a.group):
         try:
             rows, columns, is_direct = _cut(a, b)
             form = _Blocks(parts_of(columns), parts_of(rows), is_direct)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from eqjax import groups, reps
+from eqjax.reps._irrep import has_family
 from tests.reps.cases import (
     FULL_LORENTZ,
     IRREPS,
@@ -30,7 +31,7 @@ def squared(q):
 
 
 CASES = [
-    *(rep for rep in OTHERS if reps._irrep.has_family(rep.group)),
+    *(rep for rep in OTHERS if has_family(rep.group)),
     *(2 * rep + rep for rep in IRREPS[::5]),
     standard(groups.SO(3)) ** 4,
     standard(groups.O(3)) ** 3,
