@@ -219,6 +219,8 @@ def _found(rep: Rep) -> Parts:
     parts: Parts = {}
     rest = rep.dim
     for labels, limit in family(rep.group).candidates(*generators):
+        if rest == 0:
+            break
         for label in labels:
             irrep: Any = Irrep(rep.group, label)
             if rest < irrep.dim or limit == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -63,7 +63,7 @@ class Family(Protocol):
 
     def candidates(
         self, lie: np.ndarray, discrete: np.ndarray
-    ) -> list[tuple[list[Label], int]]:
+    ) -> Iterable[tuple[list[Label], int]]:
         """Labels that may occur in a representation with these generators.
 
         Each entry lists alternatives and how many irreducible subspaces, at most, are

@@ -26,6 +26,7 @@ from eqjax.groups import (
 )
 from eqjax.reps._circle import Circle
 from eqjax.reps._family import Family, Label, Model
+from eqjax.reps._generic import TensorPowers, is_self_adjoint
 from eqjax.reps._highest import HighestWeights
 from eqjax.reps._kernel import commutant, stacked
 from eqjax.reps._rep import Rep
@@ -95,6 +96,7 @@ def irrep(group: Group, label: Any) -> Irrep:
     | SO(n), Sp(2m, R), U(n), GL+(n) | rows of the highest weight | `(2, 1)` |
     | O(n) | rows and sign of a reflection | `"(1,0)+"` |
     | Lorentz, n = 3 | (j1, j2) | `(0.5, 0.5)`, `"(1,0)"` |
+    | products, `from_generators`, .. | tensor power it is new in, number | `"2.1"` |
 
     Representations of compact groups are orthogonal. Those of SO(3) and O(3) have the
     order and sign of e3nn: l = 1 is (x, y, z). Where a complex representation is not
@@ -161,8 +163,9 @@ def family(group: Group) -> Family:
     found = _family(group)
     if found is None:
         raise ValueError(
-            f"There is no list of irreps of {group}. Known are finite groups, SO(n), "
-            "O(n), SU(n), U(n), Sp, SL, GLPlus and Lorentz. `reps.hom` needs none."
+            f"There is no list of irreps of {group}, whose generators are neither "
+            "orthogonal nor closed under transposition: its representations need not "
+            "be sums of irreps. `reps.hom` needs none."
         )
     return found
 
@@ -192,7 +195,7 @@ def _family(group: Any) -> Family | None:
         return HighestWeights(group)
     if isinstance(group, Lorentz) and group.n >= 2:
         return HighestWeights(group)
-    return None
+    return TensorPowers(group) if is_self_adjoint(group) else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -57,8 +57,9 @@ def project(a: np.ndarray, b: np.ndarray, x: np.ndarray) -> np.ndarray:
     x = np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(n, q * d)
     residual = -operator(x)
     squared = first = float(np.vdot(residual, residual))
-    # The rounding of one product with L.
-    scale = float(np.sum(a * a) / d + np.sum(b * b) / n)
+    # The rounding of one product with L. Generators are of order 1, so that where all
+    # are rounding errors every map is equivariant.
+    scale = max(1.0, float(np.sum(a * a) / d + np.sum(b * b) / n))
     floor = (_ROUNDING * scale) ** 2 * float(np.vdot(x, x))
     direction = residual
     for _ in range(_MAX_STEPS):

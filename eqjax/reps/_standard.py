@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from eqjax._core._specs import register_spec
-from eqjax.groups import Group
+from eqjax.groups import FiniteGroup, Group, Symmetric
 from eqjax.reps._rep import Rep, real_form
 
 
@@ -66,6 +66,12 @@ class Standard(Rep):
         if hasattr(self.group, "real_matrix"):
             return self.group.real_matrix(g).astype(dtype)
         return self.group.matrix(g).astype(dtype)
+
+    def _apply(self, g: Any, x: Array) -> Array:
+        if not isinstance(self.group, (Symmetric, FiniteGroup)):
+            return super()._apply(g, x)
+        # Where each component comes from.
+        return x[self.group.permutation(self.group.inverse(g))]
 
     def _matrix_at(self, m: np.ndarray) -> np.ndarray:
         return real_form(m)

@@ -12,6 +12,14 @@ TRIANGLE = groups.FiniteGroup(((1, 2, 0), (1, 0, 2)))
 LORENTZ = groups.Lorentz(3)
 FULL_LORENTZ = groups.Lorentz(3, reflections="all")
 PRODUCT = groups.Product((groups.SO(2), groups.O(3)))
+# Left multiplications by i and j, in the basis 1, i, j, k.
+QUATERNIONS = groups.from_generators(
+    "quaternions",
+    discrete=[
+        [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]],
+        [[0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]],
+    ],
+)
 
 
 def irrep(group, *labels):
@@ -42,6 +50,8 @@ IRREPS = [
     *irrep(groups.Symmetric(4, elements="index"), (2, 2)),
     *irrep(OCTAHEDRAL, "A2u", "Eg", "T1u"),
     *irrep(TRIANGLE, "E"),
+    *irrep(PRODUCT, "2.0", (2, 3)),
+    *irrep(QUATERNIONS, "1.0"),
 ]
 
 OTHERS = [

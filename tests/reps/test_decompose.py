@@ -15,6 +15,7 @@ from tests.reps.cases import (
     OCTAHEDRAL,
     OTHERS,
     PRODUCT,
+    QUATERNIONS,
     irrep,
     sample_matrices,
 )
@@ -46,6 +47,10 @@ CASES = [
     standard(groups.SL(3)) ** 3,
     standard(groups.GLPlus(2)) * standard(groups.GLPlus(2)).dual,
     standard(FULL_LORENTZ) ** 3,
+    standard(PRODUCT) ** 2,
+    reps.outer(reps.irrep(groups.SO(3), 1), reps.irrep(groups.SU(2), "1/2")),
+    standard(QUATERNIONS) ** 2,
+    standard(groups.Scaling(2)) * standard(groups.Scaling(2)).dual,
     standard(groups.Lorentz(2, reflections="all")) ** 2,
     standard(groups.Symmetric(5)) ** 2,
     standard(OCTAHEDRAL) ** 3,
@@ -168,7 +173,7 @@ def test_what_is_not_completely_reducible_is_said_so():
 
 def test_groups_without_a_list_are_refused():
     with pytest.raises(ValueError, match="no list of irreps"):
-        reps.decompose(standard(PRODUCT))
+        reps.decompose(standard(groups.SE(2)))
 
 
 def test_representations_of_different_groups_do_not_combine():

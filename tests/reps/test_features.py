@@ -38,13 +38,15 @@ def test_irreps_go_to_e3nn_and_back():
 
 
 def test_components_stand_as_in_e3nn():
-    """The matrix of a sum is e3nn's, whose precision is that of float32."""
+    """The matrix of a sum is e3nn's."""
     irreps = e3nn_jax.Irreps("2x1o + 0e + 2e + 1x3o")
     rep = reps.from_irreps(irreps)
-    for m in sample_matrices(groups.O(3), 4):
+    # Not near the identity, where e3nn's matrices have errors of 3e-10.
+    for m in sample_matrices(groups.O(3), 4)[[0, 2, 3]]:
         g = groups.O(3).from_matrix(jnp.asarray(m))
-        want = irreps.D_from_matrix(jnp.asarray(m, jnp.float32))
-        np.testing.assert_allclose(rep.rho(g), want, atol=2e-6)
+        with jax.numpy_dtype_promotion("standard"):
+            want = irreps.D_from_matrix(jnp.asarray(m))
+        np.testing.assert_allclose(rep.rho(g), want, rtol=0, atol=1e-14)
 
 
 def test_arrays_go_to_e3nn_and_back():
@@ -74,7 +76,7 @@ def test_a_rotation_commutes_with_the_exchange():
         for irrep, part in reps.from_irreps_array(array).items()
     }
     got = reps.to_irreps_array(moved, irreps)
-    np.testing.assert_allclose(got.array, want.array, atol=5e-6)
+    np.testing.assert_allclose(got.array, want.array, rtol=0, atol=1e-13)
 
 
 def test_arrays_are_batched_by_vmap():

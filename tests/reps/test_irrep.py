@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from eqjax import groups, reps
-from tests.reps.cases import IRREPS, OCTAHEDRAL, TRIANGLE, irrep, sample_matrices
+from tests.reps.cases import (
+    IRREPS,
+    OCTAHEDRAL,
+    PRODUCT,
+    TRIANGLE,
+    irrep,
+    sample_matrices,
+)
 
 FINITE = [
     groups.Cyclic(1),
@@ -78,9 +85,9 @@ def test_rotations_are_e3nn_s(l):
         theirs = e3nn_jax.Irrep(l, parity)
         for sign in (1.0, -1.0):
             g = groups.O(3).from_matrix(jnp.asarray(sign * rotation))
-            want = theirs.D_from_matrix(jnp.asarray(sign * rotation, jnp.float32))
-            # Theirs is a product of float32 exponentials.
-            np.testing.assert_allclose(ours.rho(g), want, atol=2e-6)
+            with jax.numpy_dtype_promotion("standard"):
+                want = theirs.D_from_matrix(jnp.asarray(sign * rotation))
+            np.testing.assert_allclose(ours.rho(g), want, rtol=0, atol=1e-14)
 
 
 def test_degree_one_is_the_vector():
@@ -226,6 +233,8 @@ def test_irreps_can_be_sorted_and_key_a_pytree():
         (groups.O(4), (1, 1, 1), "1 sign"),
         (groups.Lorentz(3), (0.5, 0), "integer sum"),
         (groups.SE(2), 1, "no list of irreps"),
+        (PRODUCT, "1.7", "number i of the irreps"),
+        (PRODUCT, 1, "number i of the irreps"),
     ],
     ids=str,
 )
