@@ -1,8 +1,8 @@
 """Representations of groups: matrices, irreps, decompositions, equivariant maps."""
 
+from eqjax.reps._clebsch_gordan import clebsch_gordan as clebsch_gordan
 from eqjax.reps._custom import custom as custom
 from eqjax.reps._decompose import Decomposition as Decomposition
-from eqjax.reps._decompose import clebsch_gordan as clebsch_gordan
 from eqjax.reps._decompose import decompose as decompose
 from eqjax.reps._features import from_irreps as from_irreps
 from eqjax.reps._features import from_irreps_array as from_irreps_array

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from eqjax._core._checks import check_condition
-from eqjax.reps._irrep import Irrep, family
+from eqjax.groups import left_cosets, subgroup_indices
+from eqjax.reps._irrep import Irrep, commutant_of, family, irreps
 from eqjax.reps._kernel import embeddings, stacked
-from eqjax.reps._rep import Rep, check_same_group
+from eqjax.reps._permutation import Quotient
+from eqjax.reps._rep import Rep
 from eqjax.reps._standard import Standard, Trivial
 from eqjax.reps._sum import Sum
 from eqjax.reps._tensor import Tensor
@@ -69,56 +70,6 @@ def decompose(rep: Rep) -> Decomposition:
     return _decompose(rep)
 
 
-def clebsch_gordan(a: Rep, b: Rep, c: Rep) -> np.ndarray:
-    """The bilinear equivariant maps from a and b to c.
-
-    sum_jk C[n, i, j, k] (rho_a(g) x)_j (rho_b(g) y)_k = sum_i' rho_c(g)_ii' C(x, y)_i'
-    for every n. For SO(3) and O(3) these are e3nn's coefficients times sqrt(c.dim).
-
-    Args:
-        a: First irrep.
-        b: Second irrep.
-        c: Irrep of the result.
-
-    Returns:
-        float64, shape (multiplicity, c.dim, a.dim, b.dim): orthogonal arrays, each with
-        c.dim as its sum of squares; the first entry larger than 1e-6 is positive,
-        except for SO(3) and O(3), whose signs are e3nn's.
-
-    Raises:
-        ValueError: If one is not irreducible, or the groups differ.
-
-    Example:
-        >>> from eqjax import groups, reps
-        >>> spin = reps.irrep(groups.SO(3), 1)
-        >>> reps.clebsch_gordan(spin, spin, spin).shape
-        (1, 3, 3, 3)
-
-    References:
-        Varshalovich, Moskalev, Khersonskii, "Quantum theory of angular momentum"
-        (1988), chapter 8.
-    """
-    for name, rep in (("a", a), ("b", b), ("c", c)):
-        check_condition(
-            isinstance(rep, Irrep),
-            f"`{name}` must be an irrep, as `reps.irrep` makes it, got {rep}. Split it "
-            "with `reps.decompose` first.",
-        )
-        check_same_group(a, rep)
-    from eqjax.reps._hom import hom
-
-    maps = hom(a * b, c).basis
-    found = maps.reshape(-1, c.dim, a.dim, b.dim) * np.sqrt(c.dim)
-    closed = family(a.group).couple(a.label, b.label)  # type: ignore[attr-defined]
-    for label, isometry in closed or ():
-        if label == c.label:  # type: ignore[attr-defined]
-            return isometry.transpose(0, 2, 1).reshape(found.shape)
-    for array in found:
-        flat = array.ravel()
-        array *= np.sign(flat[np.argmax(np.abs(flat) > 1e-6)])
-    return found
-
-
 @functools.lru_cache(maxsize=1024)
 def _decompose(rep: Rep) -> Decomposition:
     parts = parts_of(rep)
@@ -152,13 +103,15 @@ def parts_of(rep: Rep) -> Parts:
         return {rep: np.eye(rep.dim)[None]}
     if isinstance(rep, Trivial):
         return {Irrep(rep.group, family(rep.group).trivial): np.ones((1, 1, 1))}
-    if isinstance(rep, Standard) and family(rep.group).standard is not None:
-        label = family(rep.group).standard
-        return {Irrep(rep.group, label): np.eye(rep.dim)[None]}  # type: ignore[arg-type]
+    label = family(rep.group).standard if isinstance(rep, Standard) else None
+    if label is not None:
+        return {Irrep(rep.group, label): np.eye(rep.dim)[None]}
     if isinstance(rep, Sum):
         return _parts_of_sum(rep)
     if isinstance(rep, Tensor):
         return _parts_of_product(rep.factors)
+    if isinstance(rep, Quotient):
+        return _parts_of_quotient(rep)
     return _found(rep)
 
 
@@ -197,6 +150,32 @@ def _parts_of_product(factors: tuple[Rep, ...]) -> Parts:
                     )
         total = {irrep: np.concatenate(collected[irrep]) for irrep in collected}
     return total
+
+
+def _parts_of_quotient(rep: Quotient) -> Parts:
+    """v -> <v, D(s) w> for representatives s and vectors w that H leaves alone."""
+    group, parts = rep.group, {}
+    table = group.tables.matrices
+    representatives, fixing = np.arange(group.order), np.zeros(1, int)
+    if rep.subgroup is not None:
+        representatives = left_cosets(rep.subgroup, group).representatives
+        fixing = subgroup_indices(rep.subgroup, group)
+    for irrep in irreps(group):
+        matrices = irrep._matrix_at(table)
+        fixed = np.mean(matrices[fixing], axis=0)
+        found = []
+        for _ in range(round(float(np.trace(fixed))) // irrep.commutant_dim):
+            # The column of the projection that is left with the largest part.
+            w = fixed[:, int(np.argmax(np.diag(fixed)))]
+            w = w / np.linalg.norm(w)
+            # What commutes with the irrep moves w to vectors with the same image.
+            moved = commutant_of(irrep) @ w
+            fixed = fixed - moved.T @ moved
+            isometry = matrices[representatives] @ w
+            found.append(isometry * np.sqrt(irrep.dim / rep.dim))
+        if found:
+            parts[irrep] = np.array(found)
+    return parts
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ class Dual(Rep):
     rep: Any
 
     @property
-    def group(self) -> Any:  # type: ignore[override]  # a field in the others
+    def group(self) -> Any:
         """The group of the representation."""
         return self.rep.group
 

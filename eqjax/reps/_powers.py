@@ -38,7 +38,7 @@ class Power(Rep):
     symmetric: bool
 
     @property
-    def group(self) -> Any:  # type: ignore[override]  # a field in the others
+    def group(self) -> Any:
         """The group of the representation."""
         return self.rep.group
 

@@ -62,7 +62,7 @@ class Outer(Rep):
     factors: tuple[Any, ...]
 
     @property
-    def group(self) -> Any:  # type: ignore[override]  # a field in the others
+    def group(self) -> Any:
         """The direct product of the factors' groups."""
         return Product(tuple(rep.group for rep in self.factors))
 

@@ -38,7 +38,7 @@ class Sum(Rep):
             check_same_group(self.terms[0][0], rep)
 
     @property
-    def group(self) -> Any:  # type: ignore[override]  # a field in the others
+    def group(self) -> Any:
         """The group of all terms."""
         return self.terms[0][0].group
 

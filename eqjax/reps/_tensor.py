@@ -41,7 +41,7 @@ class Tensor(Rep):
             check_same_group(self.factors[0], rep)
 
     @property
-    def group(self) -> Any:  # type: ignore[override]  # a field in the others
+    def group(self) -> Any:
         """The group of all factors."""
         return self.factors[0].group
 
