@@ -235,7 +235,8 @@ def _orbits(images_a: np.ndarray, images_b: np.ndarray) -> _Orbits:
     """The orbits of pairs of indices, numbered by their first pair."""
     size_a, size_b = images_a.shape[1], images_b.shape[1]
     total = size_a * size_b
-    moves = (images_b[:, :, None] * size_a + images_a[:, None, :]).reshape(-1, total)
+    moves = images_b[:, :, None] * size_a + images_a[:, None, :]
+    moves = moves.reshape(len(moves), total)
     first = np.arange(total)
     while True:
         last = first

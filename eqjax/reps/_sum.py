@@ -75,9 +75,10 @@ class Sum(Rep):
             images = rep._permutations()
             if images is None:
                 return None
+            size = multiplicity * rep.dim
             offsets = start + rep.dim * np.arange(multiplicity)[None, :, None]
-            parts.append((offsets + images[:, None, :]).reshape(len(images), -1))
-            start += multiplicity * rep.dim
+            parts.append((offsets + images[:, None, :]).reshape(len(images), size))
+            start += size
         return np.concatenate(parts, axis=1)
 
     def _blocks(self, blocks: list[np.ndarray]) -> np.ndarray:

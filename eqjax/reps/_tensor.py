@@ -74,10 +74,10 @@ class Tensor(Rep):
                 return None
             if total is None:
                 total = images
-            else:
-                total = (total[:, :, None] * rep.dim + images[:, None, :]).reshape(
-                    len(images), -1
-                )
+                continue
+            size = total.shape[1] * rep.dim
+            total = total[:, :, None] * rep.dim + images[:, None, :]
+            total = total.reshape(len(images), size)
         return total
 
 

@@ -187,6 +187,10 @@ def test_representations_of_different_groups_do_not_combine():
     ("build", "message"),
     [
         (lambda: reps.regular(groups.SO(2)), "must be a finite group"),
+        (
+            lambda: reps.regular(groups.Product((groups.Cyclic(2), groups.Cyclic(2)))),
+            "with tables",
+        ),
         (lambda: reps.quotient(groups.Cyclic(6), groups.Cyclic(4)), "subgroup"),
         (lambda: reps.restrict(standard(groups.SO(3)), groups.SU(3)), "subgroup"),
         (

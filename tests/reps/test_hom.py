@@ -167,6 +167,30 @@ def test_no_maps_are_a_documented_empty():
     np.testing.assert_array_equal(maps.apply(none, jnp.ones((1, 2))), np.zeros((4, 2)))
 
 
+@pytest.mark.parametrize(
+    "group",
+    [
+        groups.Cyclic(1),
+        groups.Cyclic(2),
+        groups.Dihedral(1),
+        groups.Dihedral(2),
+        groups.Symmetric(1),
+        groups.Symmetric(2),
+        groups.U(1),
+        groups.GLPlus(1),
+        groups.Lorentz(1, reflections="all"),
+        groups.Product((groups.Cyclic(3), groups.Cyclic(3))),
+    ],
+    ids=str,
+)
+def test_the_smallest_groups(group):
+    """The method's number of maps is that of the constraints alone."""
+    a = standard(group) ** 2
+    for b in (standard(group), standard(group).dual, a, trivial(group)):
+        assert reps.hom(a, b).num_maps == _kernel(a, b)[1].num_maps
+        assert reps.hom(b, a).num_maps == _kernel(b, a)[1].num_maps
+
+
 def test_dimension_is_the_product_of_characters():
     """dim Hom = <chi_a, chi_b> for a finite group."""
     group = groups.Polyhedral("icosahedral", inversion=True)

@@ -251,8 +251,8 @@ def test_infinite_groups_cannot_be_listed():
 
 def test_couplings_need_irreps_of_one_group(user_errors):
     spin = reps.irrep(groups.SO(3), 1)
+    vector: Any = reps.standard(groups.SO(3))
     with pytest.raises(ValueError, match="`b` must be an irrep"):
-        vector: Any = reps.standard(groups.SO(3))
         reps.clebsch_gordan(spin, vector, spin)
     with pytest.raises(ValueError, match="different groups"):
         reps.clebsch_gordan(spin, reps.irrep(groups.O(3), "1o"), spin)
