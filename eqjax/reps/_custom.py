@@ -26,6 +26,10 @@ class Custom(Rep):
     derivative: Callable[[Array], Array] | None
     size: int
 
+    def __repr__(self) -> str:
+        """The group and the name."""
+        return f"Custom({self.group}, {self.name!r})"
+
     @property
     def dim(self) -> int:
         """Size of the matrices."""

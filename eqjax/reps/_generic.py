@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from eqjax._core._checks import check_condition
-from eqjax.reps._family import Coupling, Label, Model
+from eqjax.reps._family import Coupling, Label, Model, constant, part_of_product
 from eqjax.reps._kernel import commutant_dim, embeddings, split
 from eqjax.reps._rep import Rep, kron, kron_sum
 from eqjax.reps._standard import Standard
-from eqjax.reps._xp import einsum
 
 # Beyond, one asks for what nobody should look for in this way.
 _MAX_POWER, _MAX_DIM = 8, 1000
@@ -88,32 +85,10 @@ class TensorPowers:
     def model(self, label: Label) -> Model:
         """Restrictions of tensor products."""
         if label == (0, 0):
-            return Model(
-                1,
-                1,
-                lambda m: np.ones((*m.shape[:-2], 1, 1)),
-                lambda x: np.zeros((*x.shape[:-2], 1, 1)),
-                lambda g, dtype: jnp.ones((1, 1), dtype),
-            )
+            return constant()
         found = _level(self.group, label[0])[label]
         parent, factor = self.model(found.parent), _factor(self.group, found.dual)
-        basis = found.isometry
-
-        def matrix_at(m: np.ndarray) -> np.ndarray:
-            return basis.T @ kron(parent.matrix_at(m), factor._matrix_at(m)) @ basis
-
-        def algebra_at(x: np.ndarray) -> np.ndarray:
-            full = kron_sum(parent.algebra_at(x), factor._algebra_at(x))
-            return basis.T @ full @ basis
-
-        def rho(g: Any, dtype: Any) -> Array:
-            left, right = parent.rho(g, dtype), factor._rho(g, dtype)
-            both = jnp.asarray(basis, dtype).reshape(len(left), len(right), -1)
-            half = einsum(jnp, "ij,jac->iac", left, both)
-            half = einsum(jnp, "ab,ibc->iac", right, half)
-            return einsum(jnp, "iad,iac->dc", both, half)
-
-        return Model(basis.shape[1], found.commutant_dim, matrix_at, algebra_at, rho)
+        return part_of_product(parent, factor, found.isometry, found.commutant_dim)
 
     def candidates(
         self, lie: np.ndarray, discrete: np.ndarray

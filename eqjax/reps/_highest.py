@@ -6,22 +6,21 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from eqjax._core._checks import check_condition
 from eqjax.groups import SL, SO, SU, GLPlus, Lorentz, O, Sp, U
-from eqjax.reps._family import Coupling, Label, Model
-from eqjax.reps._kernel import commutant_dim, split
-from eqjax.reps._rep import kron, kron_sum, real_form
+from eqjax.reps._family import Coupling, Label, Model, constant, part_of_product
+from eqjax.reps._kernel import commutant_dim, split, stacked
+from eqjax.reps._rep import Rep, kron, kron_sum, real_form
+from eqjax.reps._standard import Standard
 from eqjax.reps._weights import Weight, highest_vector, weights_of
-from eqjax.reps._xp import einsum
 
 
 class _Stage(NamedTuple):
@@ -99,46 +98,26 @@ class HighestWeights:
         """Restrictions of tensor products of the standard representation."""
         rows, signs = self._rows(label)
         if not any(rows):
-            return _constant(tuple(sign < 0 for sign in signs))
+            return constant(_character(tuple(sign < 0 for sign in signs)))
         natural, stage = _stage(self.group, rows)
         flips = tuple(a != b for a, b in zip(signs, natural, strict=True))
-        parent = None if stage is None else self.model(stage.parent)
+        if stage is None:
+            model = _standard_model(self.group)
+        else:
+            factor = _factor(self.group, stage.dual)
+            parent = self.model(stage.parent)
+            model = part_of_product(parent, factor, stage.isometry, stage.commutant_dim)
+        if not any(flips):
+            return model
+        sign = constant(_character(flips))
 
         def matrix_at(m: np.ndarray) -> np.ndarray:
-            d = real_form(m)
-            if stage is not None and parent is not None:
-                factor = np.swapaxes(np.linalg.inv(d), -1, -2) if stage.dual else d
-                d = kron(parent.matrix_at(m), factor)
-                d = stage.isometry.T @ d @ stage.isometry
-            return d * _characters(m, flips, np)[..., None, None]
-
-        def algebra_at(x: np.ndarray) -> np.ndarray:
-            d = real_form(x)
-            if stage is not None and parent is not None:
-                factor = -np.swapaxes(d, -1, -2) if stage.dual else d
-                d = kron_sum(parent.algebra_at(x), factor)
-                d = stage.isometry.T @ d @ stage.isometry
-            return d
+            return model.matrix_at(m) * sign.matrix_at(m)
 
         def rho(g: Any, dtype: Any) -> Array:
-            m = self.group.matrix(g)
-            d = m
-            if hasattr(self.group, "real_matrix"):
-                d = self.group.real_matrix(g)
-            d = d.astype(dtype)
-            if stage is not None and parent is not None:
-                factor = jnp.linalg.inv(d).T if stage.dual else d
-                d = parent.rho(g, dtype)
-                basis = jnp.asarray(stage.isometry, dtype)
-                basis = basis.reshape(len(d), len(factor), -1)
-                half = einsum(jnp, "ij,jac->iac", d, basis)
-                half = einsum(jnp, "ab,ibc->iac", factor, half)
-                d = einsum(jnp, "iad,iac->dc", basis, half)
-            return d * _characters(m, flips, jnp).astype(dtype) if any(flips) else d
+            return model.rho(g, dtype) * sign.rho(g, dtype)
 
-        dim = _standard_dim(self.group) if stage is None else stage.isometry.shape[1]
-        kind = _standard_commutant(self.group) if stage is None else stage.commutant_dim
-        return Model(dim, kind, matrix_at, algebra_at, rho)
+        return model._replace(matrix_at=matrix_at, rho=rho)
 
     def candidates(
         self, lie: np.ndarray, discrete: np.ndarray
@@ -276,14 +255,11 @@ def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
         if not any(parent_rows)
         else _stage(group, parent_rows)[0],
     )
-    model = family.model(parent)
+    model, factor = family.model(parent), _factor(group, dual)
     lie, discrete = group.generators
-    factor_lie, factor = real_form(lie), real_form(discrete)
-    if dual:
-        factor_lie = -factor_lie.swapaxes(1, 2)
-        factor = np.linalg.inv(factor).swapaxes(1, 2)
-    full_lie = kron_sum(model.algebra_at(lie), factor_lie)
-    generators = np.concatenate([full_lie, kron(model.matrix_at(discrete), factor)])
+    full_lie = kron_sum(model.algebra_at(lie), factor.generators.lie)
+    full = kron(model.matrix_at(discrete), factor.generators.discrete)
+    generators = np.concatenate([full_lie, full])
     cartan = np.tensordot(_cartan_coordinates(group), full_lie, 1)
 
     def is_wanted(space: np.ndarray) -> bool:
@@ -300,13 +276,9 @@ def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
     isometry.setflags(write=False)
     kind = commutant_dim(isometry.T @ generators @ isometry)
 
-    def matrix_at(m: np.ndarray) -> np.ndarray:
-        v = real_form(m)
-        v = np.swapaxes(np.linalg.inv(v), -1, -2) if dual else v
-        return isometry.T @ kron(model.matrix_at(m), v) @ isometry
-
     inside = isometry.T @ cartan @ isometry
-    signs = _natural_signs(group, matrix_at, inside)
+    part = part_of_product(model, factor, isometry, kind)
+    signs = _natural_signs(group, part.matrix_at, inside)
     return signs, _Stage(parent, dual, isometry, kind)
 
 
@@ -337,17 +309,6 @@ def _parent(family: HighestWeights, rows: Weight) -> tuple[Weight, bool]:
     return family._canonical(tuple(step)), dual
 
 
-def _constant(flips: tuple[bool, ...]) -> Model:
-    """The representations of dimension 1 that see the components only."""
-    return Model(
-        1,
-        1,
-        lambda m: _characters(m, flips, np)[..., None, None],
-        lambda x: np.zeros((*x.shape[:-2], 1, 1)),
-        lambda g, dtype: _characters(g, flips, jnp)[..., None, None].astype(dtype),
-    )
-
-
 @functools.lru_cache(maxsize=1024)
 def _model_weights(group: Any, label: Label) -> Counter[Weight]:
     """Weights with their multiplicities."""
@@ -355,14 +316,23 @@ def _model_weights(group: Any, label: Label) -> Counter[Weight]:
     return Counter(weights_of(model.algebra_at(_cartan(group))))
 
 
-def _characters(m: Any, flips: tuple[bool, ...], xp: Any) -> Any:
-    """The sign that tells the components of the group apart."""
-    sign = xp.ones(m.shape[:-2], m.real.dtype)
-    if any(flips[:1]):
-        sign = sign * xp.sign(xp.linalg.det(m))
-    if any(flips[1:]):
-        sign = sign * xp.sign(m[..., 0, 0])
-    return sign
+def _character(flips: tuple[bool, ...]) -> Callable[[Any, Any], Any]:
+    """The signs that tell the components of the group apart, as functions of m, xp."""
+
+    def character(m: Any, xp: Any) -> Any:
+        sign = xp.ones(m.shape[:-2], m.real.dtype)
+        if any(flips[:1]):
+            sign = sign * xp.sign(xp.linalg.det(m))
+        if any(flips[1:]):
+            sign = sign * xp.sign(m[..., 0, 0])
+        return sign
+
+    return character
+
+
+def _factor(group: Any, dual: bool) -> Rep:
+    """The standard representation or its dual."""
+    return Standard(group).dual if dual else Standard(group)
 
 
 # The groups --------------------------------------------------------------------------
@@ -444,15 +414,12 @@ def _standard(group: Any) -> Label:
     )
 
 
-def _standard_dim(group: Any) -> int:
-    """Dimension of the standard representation over the real numbers."""
-    return real_form(group.generators.discrete).shape[-1]
-
-
 @functools.lru_cache(maxsize=64)
-def _standard_commutant(group: Any) -> int:
-    lie, discrete = group.generators
-    return commutant_dim(real_form(np.concatenate([lie, discrete])))
+def _standard_model(group: Any) -> Model:
+    """The standard representation."""
+    rep = Standard(group)
+    kind = commutant_dim(stacked(rep.generators))
+    return Model(rep.dim, kind, rep._matrix_at, rep._algebra_at, rep._rho)
 
 
 def _half(number: int) -> Any:

@@ -15,11 +15,11 @@ from jaxtyping import Array
 from eqjax._core._checks import check_condition
 from eqjax.groups import SU, O
 from eqjax.reps import _so3 as so3
-from eqjax.reps._family import Coupling, Label, Model
+from eqjax.reps._family import Coupling, Label, Model, part_of_product
 from eqjax.reps._kernel import canonical_basis
-from eqjax.reps._rep import kron, kron_sum, real_form
+from eqjax.reps._rep import kron_sum, real_form
+from eqjax.reps._standard import Standard
 from eqjax.reps._weights import count_highest
-from eqjax.reps._xp import einsum
 
 
 @dataclass(frozen=True)
@@ -119,25 +119,8 @@ class Rotations:
     def _spinor(self, label: Label) -> Model:
         """The part of l x 1/2 with spin l + 1/2."""
         l = int(label[0])
-        basis = _spinor_basis(l)
-
-        def matrix_at(m: np.ndarray) -> np.ndarray:
-            full = kron(so3.wigner(l, _rotation(m), np), real_form(m))
-            return basis.T @ full @ basis
-
-        def algebra_at(x: np.ndarray) -> np.ndarray:
-            full = kron_sum(so3.wigner_algebra(l, _turn(x)), real_form(x))
-            return basis.T @ full @ basis
-
-        def rho(g: Any, dtype: Any) -> Array:
-            d = so3.wigner(l, self.group.adjoint(g).astype(dtype), jnp)
-            spin = self.group.real_matrix(g).astype(dtype)
-            b = jnp.asarray(basis, dtype).reshape(2 * l + 1, 4, -1)
-            half = einsum(jnp, "ij,jac->iac", d, b)
-            half = einsum(jnp, "ab,ibc->iac", spin, half)
-            return einsum(jnp, "iad,iac->dc", b, half)
-
-        return Model(basis.shape[1], 4, matrix_at, algebra_at, rho)
+        left, right = self.model((l,)), Standard(self.group)
+        return part_of_product(left, right, _spinor_basis(l), 4)
 
     def candidates(
         self, lie: np.ndarray, discrete: np.ndarray

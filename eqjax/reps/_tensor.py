@@ -67,17 +67,13 @@ class Tensor(Rep):
         return functools.reduce(kron_sum, [rep._algebra_at(x) for rep in self.factors])
 
     def _permutations(self) -> np.ndarray | None:
-        total: np.ndarray | None = None
-        for rep in self.factors:
+        total = self.factors[0]._permutations()
+        for rep in self.factors[1:]:
             images = rep._permutations()
-            if images is None:
+            if total is None or images is None:
                 return None
-            if total is None:
-                total = images
-                continue
-            size = total.shape[1] * rep.dim
-            total = total[:, :, None] * rep.dim + images[:, None, :]
-            total = total.reshape(len(images), size)
+            pairs = total[:, :, None] * rep.dim + images[:, None, :]
+            total = pairs.reshape(len(images), total.shape[1] * rep.dim)
         return total
 
 
