@@ -15,6 +15,8 @@ from collections.abc import Iterator
 os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Workers whose small matrices are multiplied by several threads wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # The suite compiles far more than it computes: without LLVM's optimizations, which
 # come after XLA's own, it takes a third less time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

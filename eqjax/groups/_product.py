@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Inexact, Key
+from jaxtyping import Array, Bool, Float, Inexact, Int, Key
 
 from eqjax._core._batch import match_batch
 from eqjax._core._checks import check_condition
 from eqjax._core._specs import register_spec
+from eqjax.groups import _finite as finite
 from eqjax.groups import _matrix_group as matrices
+from eqjax.groups._finite import FiniteTables
 from eqjax.groups._group import Element, Generators, Group
 from eqjax.groups._has_log import has_log
 
@@ -78,6 +80,35 @@ class Product:
         """ "haar" if all factors sample theirs, else "declared"."""
         haar = all(group.sample_measure == "haar" for group in self.groups)
         return "haar" if haar else "declared"
+
+    @property
+    def tables(self) -> FiniteTables:
+        """Multiplication table, inverses and matrices of a product of finite groups.
+
+        Elements are ordered as the tuples of their indices, the last index fastest.
+
+        Raises:
+            AttributeError: If a factor has no tables.
+            ValueError: If the product is too large for tables.
+        """
+        if any(not hasattr(group, "tables") for group in self.groups):
+            raise AttributeError(f"{self} has no tables: a factor has none.")
+        return _tables(self)
+
+    def index(self, a: Any) -> Int[Array, "*batch"]:
+        """The place of a in `tables`."""
+        total = jnp.zeros((), jnp.int32)
+        for group, x in self._pairs(a):
+            total = total * np.int32(len(group.tables.product)) + group.index(x)
+        return total
+
+    def element(self, index: Int[Array, "*batch"]) -> Element:
+        """The element at a place in `tables`."""
+        parts, index = [], finite.as_index(index)
+        for group in reversed(self.groups):
+            index, rest = jnp.divmod(index, np.int32(len(group.tables.product)))
+            parts.append(group.element(rest))
+        return tuple(reversed(parts))
 
     def identity(self, *, dtype: DTypeLike | None = None) -> Element:
         """The factors' neutral elements."""
@@ -226,6 +257,31 @@ class Product:
             block if np.iscomplexobj(group.generators.lie) else block.real
             for group, block in zip(self.groups, blocks, strict=True)
         ]
+
+
+@functools.lru_cache(maxsize=16)
+def _tables(product: Product) -> FiniteTables:
+    """Tables of the factors, combined."""
+    factors = [group.tables for group in product.groups]
+    shape = tuple(len(tables.inverse) for tables in factors)
+    finite.check_order(str(product), math.prod(shape))
+    places = np.indices(shape).reshape(len(shape), -1)
+    table = np.zeros((places.shape[1],) * 2, np.int32)
+    inverse = np.zeros(places.shape[1], np.int32)
+    size = sum(tables.matrices.shape[-1] for tables in factors)
+    blocks = np.zeros((places.shape[1], size, size))
+    generators: list[int] = []
+    start, stride = 0, math.prod(shape)
+    for tables, place, order in zip(factors, places, shape, strict=True):
+        table = table * order + tables.product[np.ix_(place, place)]
+        inverse = inverse * order + tables.inverse[place]
+        stop = start + tables.matrices.shape[-1]
+        blocks[:, start:stop, start:stop] = tables.matrices[place]
+        stride //= order
+        generators += [stride * index for index in tables.generators]
+        start = stop
+    table, inverse = table.astype(np.int32), inverse.astype(np.int32)
+    return finite.frozen(FiniteTables(table, inverse, blocks, tuple(generators)))
 
 
 @functools.lru_cache

@@ -10,10 +10,10 @@ from eqjax._core._checks import check_condition
 
 
 def check_finite(name: str, group: Any) -> None:
-    """Raises `ValueError` unless the group is finite and has tables."""
+    """Raises `ValueError` unless the group is finite."""
     check_condition(
-        getattr(group, "tables", None) is not None,
-        f"`{name}` must be a finite group with tables of its elements, got {group}.",
+        getattr(group, "order", None) is not None,
+        f"`{name}` must be a finite group, got {group}.",
     )
 
 

@@ -49,13 +49,13 @@ class EquivariantMaps:
     method: str
     residual: float
     gap: float
-    form: Any
+    _form: Any
 
     @functools.cached_property
     def basis(self) -> np.ndarray:
         """Orthonormal maps (NumPy, float64), (num_maps, rep_out.dim, rep_in.dim)."""
         eye = np.eye(self.num_maps)
-        rows = [self.form.expand(row, np) for row in eye]
+        rows = [self._form.expand(row, np) for row in eye]
         shape = (self.num_maps, self.rep_out.dim, self.rep_in.dim)
         return np.array(rows).reshape(shape)
 
@@ -72,7 +72,7 @@ class EquivariantMaps:
             ValueError: If `weights` has another shape.
         """
         check_shape("weights", weights, (self.num_maps,))
-        matrix = self.form.expand(weights, jnp)
+        matrix = self._form.expand(weights, jnp)
         return matrix.reshape(self.rep_out.dim, self.rep_in.dim)
 
     def apply(
@@ -96,8 +96,8 @@ class EquivariantMaps:
             f"`x` must be an array of shape ({self.rep_in.dim}, *channels), got "
             f"{getattr(x, 'shape', type(x).__name__)}.",
         )
-        if isinstance(self.form, _Blocks) and self.form.is_sorted:
-            return self.form.apply_sorted(weights, x)
+        if isinstance(self._form, _Blocks) and self._form.is_sorted:
+            return self._form.apply_sorted(weights, x)
         return jnp.tensordot(self.expand(weights), x, axes=1, precision="highest")
 
     def apply_irreps(
@@ -120,13 +120,13 @@ class EquivariantMaps:
             ValueError: If a shape differs, or the maps were not found between irreps.
         """
         check_shape("weights", weights, (self.num_maps,))
-        if not (isinstance(self.form, _Blocks) and self.form.is_direct):
+        if not (isinstance(self._form, _Blocks) and self._form.is_direct):
             raise ValueError(
                 f"The maps from {self.rep_in} to {self.rep_out} were found by "
                 f"{self.method!r}, so that they have no blocks between irreps. Use "
                 "`apply`, or pass sums of irreps to `reps.hom`."
             )
-        return self.form.apply_irreps(weights, x)
+        return self._form.apply_irreps(weights, x)
 
 
 def hom(rep_in: Rep, rep_out: Rep) -> EquivariantMaps:

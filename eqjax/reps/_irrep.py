@@ -34,6 +34,10 @@ from eqjax.reps._rotations import Rotations
 from eqjax.reps._tables import Table
 from eqjax.reps._young import Young
 
+# Beyond, the eigenvectors of a matrix of the group's order take longer than looking for
+# irreps in tensor powers.
+_MAX_TABLE = 1000
+
 
 @register_spec
 @dataclass(frozen=True, order=True)
@@ -185,7 +189,7 @@ def _family(group: Any) -> Family | None:
         return Circle(group)
     if isinstance(group, Symmetric):
         return Young(group)
-    if getattr(group, "tables", None) is not None:
+    if group.order is not None and group.order <= _MAX_TABLE:
         return Table(group)
     if isinstance(group, (SO, O)):
         return {2: Circle, 3: Rotations}.get(group.n, HighestWeights)(group)

@@ -61,8 +61,6 @@ class Standard(Rep):
         return discrete.shape[-1] * (2 if np.iscomplexobj(discrete) else 1)
 
     def _rho(self, g: Any, dtype: Any) -> Array:
-        if self.group.order is not None:
-            return self.group.matrix(g, dtype=dtype)
         if hasattr(self.group, "real_matrix"):
             return self.group.real_matrix(g).astype(dtype)
         return self.group.matrix(g).astype(dtype)

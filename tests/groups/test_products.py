@@ -427,3 +427,37 @@ def test_wrong_specs_and_elements_are_refused():
         motions.act(jnp.zeros(()), jnp.zeros(2))
     with pytest.raises(ValueError, match="`m` must be an array of shape"):
         P4M.from_matrix(jnp.zeros((2, 2)))
+
+
+# Tables of finite products -----------------------------------------------------------
+
+FINITE = groups.Product((groups.Dihedral(2), groups.Symmetric(3), groups.Cyclic(2)))
+
+
+def test_finite_products_have_tables():
+    product, inverse, matrices, generators = FINITE.tables
+    order = len(product)
+    assert product.shape == (48, 48)
+    assert FINITE.order == 48
+    at = jnp.arange(order)
+    elements = FINITE.element(at)
+    np.testing.assert_array_equal(FINITE.index(elements), at)
+    np.testing.assert_allclose(FINITE.matrix(elements), matrices, atol=1e-15)
+    np.testing.assert_array_equal(FINITE.index(FINITE.inverse(elements)), inverse)
+    a = jax.tree.map(lambda leaf: jnp.repeat(leaf, order, axis=0), elements)
+    b = jax.tree.map(
+        lambda leaf: jnp.tile(leaf, (order,) + (1,) * (leaf.ndim - 1)), elements
+    )
+    composed = FINITE.index(FINITE.compose(a, b))
+    np.testing.assert_array_equal(composed.reshape(order, order), product)
+    np.testing.assert_allclose(
+        FINITE.generators.discrete, matrices[list(generators)], atol=0
+    )
+
+
+def test_products_with_infinite_factors_have_none():
+    product = groups.Product((groups.Cyclic(2), groups.SO(2)))
+    assert not hasattr(product, "tables")
+    large = groups.Product((groups.Symmetric(5), groups.Symmetric(5)))
+    with pytest.raises(ValueError, match="tables exist up to order"):
+        _ = large.tables
