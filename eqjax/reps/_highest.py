@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,8 +18,14 @@ from eqjax.groups import SL, SO, SU, GLPlus, Lorentz, O, Sp, U
 from eqjax.reps._family import Coupling, Label, Model, constant, part_of_product
 from eqjax.reps._kernel import commutant_dim, split, stacked
 from eqjax.reps._rep import Rep, kron, kron_sum, real_form
-from eqjax.reps._standard import Standard
-from eqjax.reps._weights import Weight, highest_vector, weights_of
+from eqjax.reps._standard import Adjoint, Standard
+from eqjax.reps._weights import (
+    Weight,
+    highest_vector,
+    highest_weights,
+    root_vectors,
+    weights_of,
+)
 
 
 class _Stage(NamedTuple):
@@ -122,19 +127,16 @@ class HighestWeights:
     def candidates(
         self, lie: np.ndarray, discrete: np.ndarray
     ) -> list[tuple[list[Label], int]]:
-        """Weights, from the highest one down."""
-        coordinates = _cartan_coordinates(self.group)
-        counts = Counter(weights_of(np.tensordot(coordinates, lie, 1)))
+        """By highest weight vectors."""
+        cartan = np.tensordot(_cartan_coordinates(self.group), lie, 1)
+        raising = np.tensordot(_raising_coordinates(self.group), lie, 1)
+        counts = highest_weights(cartan, raising)
         found = []
-        while counts:
-            weight = max(counts)
-            labels = self._labels_of(self._from_weight(weight))
-            model = _model_weights(self.group, labels[0])
-            copies = counts[weight] // model[weight]
-            for other, multiplicity in model.items():
-                counts[other] -= copies * multiplicity
-            counts = +counts
-            found.append((labels, copies))
+        for weight in sorted(counts, reverse=True):
+            rows = self._from_weight(weight)
+            # Of a pair of conjugates, one stands for both.
+            if rows == self._canonical(rows) and not self._is_mirrored(rows):
+                found.append((self._labels_of(rows), counts[weight]))
         return found
 
     def couple(self, a: Label, b: Label) -> Coupling | None:
@@ -150,6 +152,11 @@ class HighestWeights:
             for i in range(len(_reflections(self.group)))
         ]
         return [self._label(rows, signs) for signs in itertools.product(*allowed)]
+
+    def _is_mirrored(self, rows: Weight) -> bool:
+        """Whether a reflection of the group maps larger rows to these."""
+        has_reflections = len(_reflections(self.group)) > 0
+        return has_reflections and _size(self.group) % 2 == 0 and rows[-1] < 0
 
     def _has_sign(self, rows: Weight, reflection: int) -> bool:
         """Whether the reflection keeps the highest weight vector."""
@@ -309,13 +316,6 @@ def _parent(family: HighestWeights, rows: Weight) -> tuple[Weight, bool]:
     return family._canonical(tuple(step)), dual
 
 
-@functools.lru_cache(maxsize=1024)
-def _model_weights(group: Any, label: Label) -> Counter[Weight]:
-    """Weights with their multiplicities."""
-    model = HighestWeights(group).model(label)
-    return Counter(weights_of(model.algebra_at(_cartan(group))))
-
-
 def _character(flips: tuple[bool, ...]) -> Callable[[Any, Any], Any]:
     """The signs that tell the components of the group apart, as functions of m, xp."""
 
@@ -381,6 +381,13 @@ def _cartan_coordinates(group: Any) -> np.ndarray:
     return cartan.reshape(len(cartan), -1) @ np.linalg.pinv(
         basis.reshape(len(basis), -1)
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _raising_coordinates(group: Any) -> np.ndarray:
+    """Coordinates of the root vectors of positive roots, complex, (p, dim)."""
+    adjoint = Adjoint(group)._algebra_at(_cartan(group))
+    return root_vectors(adjoint)
 
 
 @functools.lru_cache(maxsize=64)

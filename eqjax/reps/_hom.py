@@ -271,11 +271,17 @@ class _Blocks:
             self.num_maps += kind * math.prod(shape)
 
     @functools.cached_property
+    def runs_in(self) -> list[tuple[Irrep, int, int]] | None:
+        return _runs(self.parts_in)
+
+    @functools.cached_property
+    def runs_out(self) -> list[tuple[Irrep, int, int]] | None:
+        return _runs(self.parts_out)
+
+    @property
     def is_sorted(self) -> bool:
         """Whether both representations are sums of irreps as they stand."""
-        return self.is_direct and all(
-            _offsets(parts) is not None for parts in (self.parts_in, self.parts_out)
-        )
+        return self.is_direct and None not in (self.runs_in, self.runs_out)
 
     def blocks(self, weights: Any) -> list[tuple[Irrep, Any]]:
         """Per irrep the weights (kind, m_out, m_in) of maps of Frobenius norm 1."""
@@ -338,18 +344,26 @@ class _Blocks:
 
     def apply_sorted(self, weights: Array, x: Array) -> Array:
         """On sums of irreps as they stand, without any change of basis."""
-        blocks = dict(self.blocks(weights))
-        pieces: dict[int, Array] = {}
-        offsets_in = _offsets(self.parts_in) or {}
-        for irrep, starts in (_offsets(self.parts_out) or {}).items():
-            shape = (irrep.dim, len(starts), *x.shape[1:])
-            y = jnp.zeros(shape, x.dtype)
-            if irrep in blocks:
-                rows = np.array(offsets_in[irrep])[None] + np.arange(irrep.dim)[:, None]
-                y = _mixed(irrep, blocks[irrep], x[rows])
-            for copy, start in enumerate(starts):
-                pieces[start] = y[:, copy]
-        return jnp.concatenate([pieces[start] for start in sorted(pieces)])
+        parts: dict[Irrep, list[Array]] = {}
+        for irrep, start, count in self.runs_in or ():
+            part = x[start : start + count * irrep.dim]
+            part = part.reshape(count, irrep.dim, *x.shape[1:])
+            parts.setdefault(irrep, []).append(jnp.moveaxis(part, 0, 1))
+        mixed = {
+            irrep: _mixed(irrep, block, jnp.concatenate(parts[irrep], axis=1))
+            for irrep, block in self.blocks(weights)
+        }
+        results, used = [], dict.fromkeys(self.parts_out, 0)
+        for irrep, _, count in self.runs_out or ():
+            size = count * irrep.dim
+            if irrep in mixed:
+                first = used[irrep]
+                part = jnp.moveaxis(mixed[irrep][:, first : first + count], 1, 0)
+                results.append(part.reshape(size, *x.shape[1:]))
+                used[irrep] += count
+            else:
+                results.append(jnp.zeros((size, *x.shape[1:]), x.dtype))
+        return jnp.concatenate(results)
 
 
 def _mixed(irrep: Irrep, block: Array, x: Array) -> Array:
@@ -361,19 +375,30 @@ def _mixed(irrep: Irrep, block: Array, x: Array) -> Array:
     return jnp.einsum("nm,im...->in...", block[0], x, precision="highest")
 
 
-def _offsets(parts: Parts) -> dict[Irrep, list[int]] | None:
-    """Where copies stand, if every isometry is a part of the identity matrix."""
-    found: dict[Irrep, list[int]] = {}
+def _runs(parts: Parts) -> list[tuple[Irrep, int, int]] | None:
+    """Irrep, start and number of neighboring copies.
+
+    None, unless every isometry is a part of the identity matrix, in order.
+    """
+    starts: list[tuple[int, Irrep]] = []
     for irrep, isometries in parts.items():
-        starts = np.argmax(isometries[:, :, 0] != 0, axis=1)
-        for start, isometry in zip(starts, isometries, strict=True):
+        places = np.argmax(isometries[:, :, 0] != 0, axis=1).tolist()
+        if places != sorted(places):
+            return None
+        for start, isometry in zip(places, isometries, strict=True):
             block = isometry[start : start + irrep.dim]
-            if block.shape[0] < irrep.dim or np.count_nonzero(isometry) != irrep.dim:
+            if np.count_nonzero(isometry) != irrep.dim or not np.array_equal(
+                block, np.eye(irrep.dim)
+            ):
                 return None
-            if not np.array_equal(block, np.eye(irrep.dim)):
-                return None
-        found[irrep] = starts.tolist()
-    return found
+            starts.append((start, irrep))
+    runs: list[tuple[Irrep, int, int]] = []
+    for start, irrep in sorted(starts, key=lambda pair: pair[0]):
+        if runs and runs[-1][0] == irrep:
+            runs[-1] = (irrep, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((irrep, start, 1))
+    return runs
 
 
 def _cut(a: Rep, b: Rep) -> tuple[Rep, Rep, bool]:
@@ -386,7 +411,7 @@ def _cut(a: Rep, b: Rep) -> tuple[Rep, Rep, bool]:
     factors_a = a.factors if isinstance(a, Tensor) else (a,)
     total = [*factors_b, *(rep.dual for rep in factors_a)]
     direct = len(factors_b)
-    if max(a.dim, b.dim) <= 16 * min(a.dim, b.dim):
+    if max(a.dim, b.dim) <= 4 * min(a.dim, b.dim):
         # Maps between the irreps of a and b themselves are worth a little more work.
         return b, a, True
     sizes = np.cumprod([rep.dim for rep in total])
