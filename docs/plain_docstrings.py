@@ -13,6 +13,7 @@ from typing import Any
 
 CODE = re.compile(r"(`+[^`]*`+)")
 SPECIAL = re.compile(r"\||(?<!\*)\*(?!\*)(?!\s)|(?<=\w)_(?!\w)")
+TOUCHES = re.compile(r"\w|\(")
 RULE = re.compile(r"\|[ :|-]+\|")
 
 
@@ -20,8 +21,8 @@ def escape(line: str) -> str:
     """Escapes pipes, single stars and trailing underscores outside backticks."""
     parts = CODE.split(line)  # text, code, text, ..., text
     text = [SPECIAL.sub(lambda found: "\\" + found[0], part) for part in parts[::2]]
-    # A letter may touch code, as in `Array`s, only behind an escaped space.
-    text[1:] = [f"\\ {part}" if part[:1].isalnum() else part for part in text[1:]]
+    # What touches code, as in `Array`s or `embed`(h), stands behind an escaped space.
+    text[1:] = [f"\\ {part}" if TOUCHES.match(part) else part for part in text[1:]]
     parts[::2] = text
     return "".join(parts)
 

@@ -75,6 +75,10 @@ class Circle:
             label[-1] if self._flips else 0, ""
         )
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """By frequency, even before odd."""
+        return (label[0], *(-sign for sign in label[1:]))
+
     def all_labels(self) -> tuple[Label, ...]:
         """By frequency, the even one first."""
         degrees = range(self._n // 2 + 1)

@@ -57,6 +57,10 @@ class Family(Protocol):
         """The label as text."""
         ...
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """What labels are ordered by; the trivial one comes first."""
+        ...
+
     def all_labels(self) -> tuple[Label, ...]:
         """Every label, in order; finite groups only."""
         ...

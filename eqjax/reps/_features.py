@@ -215,7 +215,8 @@ def to_irreps_array(parts: Mapping[Irrep, Array], irreps: Any = None) -> Any:
         )
     have = {irrep.label: part.shape[1] for irrep, part in parts.items()}
     if irreps is None:
-        order = _e3nn().Irreps([(have[label], label) for label in sorted(have)])
+        labels = [irrep.label for irrep in sorted(parts)]
+        order = _e3nn().Irreps([(have[label], label) for label in labels])
     else:
         order = _e3nn().Irreps(irreps)
     want: dict[Any, int] = {}

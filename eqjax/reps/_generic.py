@@ -72,6 +72,10 @@ class TensorPowers:
         """E.g. "2.1"."""
         return f"{label[0]}.{label[1]}"
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """The label itself."""
+        return label
+
     def all_labels(self) -> tuple[Label, ...]:
         """Level by level, until none is new."""
         found: list[Label] = []

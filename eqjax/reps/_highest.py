@@ -95,6 +95,11 @@ class HighestWeights:
         rows = ",".join(str(Fraction(part)) for part in label[:count])
         return f"({rows})" + "".join({1: "+", -1: "-", 0: ""}[s] for s in label[count:])
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """By the number of boxes, the rows, and positive signs first."""
+        rows, signs = self._rows(label)
+        return (sum(abs(row) for row in rows), rows, tuple(-sign for sign in signs))
+
     def all_labels(self) -> tuple[Label, ...]:
         """There are infinitely many."""
         raise NotImplementedError(self.group)

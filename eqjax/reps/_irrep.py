@@ -40,9 +40,12 @@ _MAX_TABLE = 1000
 
 
 @register_spec
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Irrep(Rep):
     """An irreducible real representation. See `irrep`, which makes it.
+
+    Those of one group are ordered, the trivial one first, then by label, so that they
+    can be keys of pytrees.
 
     Args:
         group: The group.
@@ -55,6 +58,12 @@ class Irrep(Rep):
     def __repr__(self) -> str:
         """The group and the name."""
         return f"Irrep({self.group}, {self.name!r})"
+
+    def __lt__(self, other: Any) -> bool:
+        """The order of the irreps of one group."""
+        if not isinstance(other, Irrep) or self.group != other.group:
+            return NotImplemented
+        return _sort_key(self) < _sort_key(other)
 
     @property
     def name(self) -> str:
@@ -147,8 +156,9 @@ def irreps(group: Group) -> tuple[Irrep, ...]:
     """
     if group.order is None:
         raise ValueError(
-            f"{group} has infinitely many irreps. Name the ones you want with "
-            "`reps.irrep`, or find those in a representation with `reps.decompose`."
+            f"{group} has infinitely many irreps, or it is not known to be finite. "
+            "Name the ones you want with `reps.irrep`, or find those in a "
+            "representation with `reps.decompose`."
         )
     return tuple(Irrep(group, label) for label in family(group).all_labels())
 
@@ -200,6 +210,11 @@ def _family(group: Any) -> Family | None:
     if isinstance(group, Lorentz) and group.n >= 2:
         return HighestWeights(group)
     return TensorPowers(group) if is_self_adjoint(group) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _sort_key(rep: Irrep) -> tuple[Any, ...]:
+    return family(rep.group).sort_key(rep.label)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -87,6 +87,10 @@ class Rotations:
         """E.g. "1", "1o", "1/2"."""
         return str(Fraction(label[0])) + {(1,): "e", (-1,): "o"}.get(label[1:], "")
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """By degree, then the parity (-1)^l of the harmonics first, as in e3nn."""
+        return (label[0], *(-sign * (-1) ** label[0] for sign in label[1:]))
+
     def all_labels(self) -> tuple[Label, ...]:
         """There are infinitely many."""
         raise NotImplementedError(self.group)

@@ -55,6 +55,10 @@ class Table:
         """The label itself."""
         return label[0]
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """In the order of `finite_irreps`."""
+        return (self.all_labels().index(label),)
+
     def all_labels(self) -> tuple[Label, ...]:
         """In the order of `finite_irreps`."""
         return tuple(_irreps(self.group))

@@ -59,6 +59,10 @@ class Young:
         """E.g. "(2,1)"."""
         return "(" + ",".join(str(part) for part in label) + ")"
 
+    def sort_key(self, label: Label) -> tuple[Any, ...]:
+        """In descending lexicographic order."""
+        return tuple(-part for part in label)
+
     def all_labels(self) -> tuple[Label, ...]:
         """All partitions, in descending lexicographic order."""
         return partitions(self.group.n)

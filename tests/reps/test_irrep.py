@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from eqjax import groups, reps
+from eqjax.reps._irrep import family
 from tests.reps.cases import (
     IRREPS,
     OCTAHEDRAL,
@@ -204,6 +205,19 @@ def test_conjugates_have_one_name():
         (groups.Lorentz(3), (1, 0), (0, 1)),
     ):
         assert reps.irrep(group, one) == reps.irrep(group, other)
+
+
+def test_order_of_irreps():
+    """The trivial one first; of O(3), as in e3nn."""
+    for group in FINITE:
+        irreps = reps.irreps(group)
+        assert list(irreps) == sorted(irreps)
+        assert irreps[0].label == family(group).trivial
+    names = [
+        str(ir) for ir in sorted(e3nn_jax.Irrep(x) for x in ("1o", "1e", "0o", "0e"))
+    ]
+    ours = sorted(irrep(groups.O(3), "1o", "1e", "0o", "0e"))
+    assert [rep.name for rep in ours] == names
 
 
 def test_irreps_can_be_sorted_and_key_a_pytree():
