@@ -75,6 +75,7 @@ def test_resumed_run_is_bit_exact(radial: Path) -> None:
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_speeds_on_grids(tmp_path: Path) -> None:
     x, y = np.linspace(0, 1, 41)[:, None], np.linspace(0, 1, 31)
     np.save(tmp_path / "gradient.npy", 2 + 1.5 * y + 0 * x)

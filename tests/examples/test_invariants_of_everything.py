@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parents[2] / "examples" / "invariants_of_everything"
 
 
+@pytest.mark.slow
 def test_every_row_is_invariant_and_complete(tmp_path: Path) -> None:
     options = ("--smoke", "--out", str(tmp_path))
     command = [sys.executable, str(FOLDER / "run.py"), *options]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "my_own_group"
 # Of the proper Lorentz group: the field strength is a complex triplet, so that its
@@ -24,6 +25,7 @@ NUM_MAPS = {
 }
 
 
+@pytest.mark.slow
 def test_maps_and_networks(tmp_path: Path) -> None:
     options = ("--smoke", "--out", str(tmp_path))
     command = [sys.executable, str(FOLDER / "run.py"), *options]

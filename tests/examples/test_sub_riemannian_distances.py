@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "sub_riemannian_distances"
 # 5th and 95th percentile of the README's table for the weights (1, 10, 1).
@@ -15,6 +16,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_ratios_of_closed_forms_and_distances(tmp_path: Path) -> None:
     options = ("--smoke", "--out", str(tmp_path))
     command = [sys.executable, str(FOLDER / "run.py"), *options]
