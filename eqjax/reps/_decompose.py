@@ -91,8 +91,14 @@ def _decompose(rep: Rep) -> Decomposition:
         residual = max(residual, float(np.max(np.abs(error), initial=0.0)))
         start += count * irrep.dim
     size = max(1.0, float(np.max(np.abs(full), initial=0.0)))
-    if residual > _TOLERANCE * size:
-        raise RuntimeError(f"{rep} could not be split: the residual is {residual:.1e}.")
+    skew = float(np.max(np.abs(basis.T @ basis - np.eye(rep.dim))))
+    if max(residual / size, skew) > _TOLERANCE:
+        raise RuntimeError(
+            f"{rep} could not be split by an orthogonal change of basis: the residual "
+            f"is {residual:.1e}, and basis vectors are orthonormal to {skew:.1e}. "
+            "Its matrices must be orthogonal, those of the Lie algebra of a group that "
+            "is not compact symmetric or antisymmetric; `reps.hom` needs neither."
+        )
     return Decomposition(rep, terms, basis, residual / size)
 
 

@@ -186,10 +186,11 @@ def _hom(a: Rep, b: Rep) -> EquivariantMaps:
         try:
             rows, columns, is_direct = _cut(a, b)
             form = _Blocks(parts_of(columns), parts_of(rows), is_direct)
+            return _checked(a, b, columns, rows, "schur", form, math.inf)
         except RuntimeError:
-            # Not completely reducible: only the constraints themselves are left.
-            return _checked(a, b, a, b, *_kernel(a, b))
-        return _checked(a, b, columns, rows, "schur", form, math.inf)
+            # Not completely reducible, or not with orthogonal complements: only the
+            # constraints themselves are left.
+            pass
     return _checked(a, b, a, b, *_kernel(a, b))
 
 

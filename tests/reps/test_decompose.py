@@ -172,6 +172,23 @@ def test_what_is_not_completely_reducible_is_said_so():
     assert reps.hom(rep, rep).num_maps == 2
 
 
+def test_what_is_not_orthogonal_is_said_so():
+    """Rotations in a basis that is not: no orthogonal change of basis splits them."""
+    shear = np.array([[1.0, 0.7], [0.0, 1.0]])
+
+    def sheared(angle):
+        m = groups.SO(2).matrix(angle)
+        return jnp.asarray(shear) @ m @ jnp.asarray(np.linalg.inv(shear))
+
+    rep = reps.custom(groups.SO(2), "sheared", sheared)
+    with pytest.raises(RuntimeError, match="orthogonal"):
+        reps.decompose(rep)
+    # The constraints themselves need no such thing.
+    maps = reps.hom(rep, rep)
+    assert maps.num_maps == 2
+    assert maps.residual <= 1e-12
+
+
 def test_groups_without_a_list_are_refused():
     with pytest.raises(ValueError, match="no list of irreps"):
         reps.decompose(standard(groups.SE(2)))
