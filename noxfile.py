@@ -64,8 +64,8 @@ def doctests(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite without its slow tests (pytest)."""
-    # One worker per file: its tests share what they compile.
-    options = ("-n", WORKERS, "--dist", "loadfile")
+    # One worker per file: its tests share what they compile. In the order of conftest.
+    options = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
     python(session, "-m", "pytest", "-q", *options, *session.posargs)
 
 

@@ -37,6 +37,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("eqjax")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them at the end."""
+    first = ("tests/test_registry.py", "tests/examples/")
+    items.sort(key=lambda item: not item.nodeid.startswith(first))
+
+
 @pytest.fixture
 def standard_promotion() -> Iterator[None]:
     """For tests that run optax: its Adam multiplies floats with integer counters."""
