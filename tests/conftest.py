@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("eqjax")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one of them at the end."""
+    """The longest files first, so that no worker ends with one of them."""
     first = ("tests/test_registry.py", "tests/examples/")
     items.sort(key=lambda item: not item.nodeid.startswith(first))
 
