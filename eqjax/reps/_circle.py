@@ -79,8 +79,10 @@ class Circle:
         """By frequency, even before odd."""
         return (label[0], *(-sign for sign in label[1:]))
 
-    def all_labels(self) -> tuple[Label, ...]:
-        """By frequency, the even one first."""
+    def all_labels(self) -> tuple[Label, ...] | None:
+        """By frequency, the even one first; None for SO(2) and O(2)."""
+        if not self._n:
+            return None
         degrees = range(self._n // 2 + 1)
         if not self._flips:
             return tuple((degree,) for degree in degrees)

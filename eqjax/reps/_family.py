@@ -61,8 +61,8 @@ class Family(Protocol):
         """What labels are ordered by; the trivial one comes first."""
         ...
 
-    def all_labels(self) -> tuple[Label, ...]:
-        """Every label, in order; finite groups only."""
+    def all_labels(self) -> tuple[Label, ...] | None:
+        """Every label, in order; None if there are infinitely many."""
         ...
 
     def model(self, label: Label) -> Model:

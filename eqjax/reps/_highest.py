@@ -100,9 +100,8 @@ class HighestWeights:
         rows, signs = self._rows(label)
         return (sum(abs(row) for row in rows), rows, tuple(-sign for sign in signs))
 
-    def all_labels(self) -> tuple[Label, ...]:
+    def all_labels(self) -> None:
         """There are infinitely many."""
-        raise NotImplementedError(self.group)
 
     def model(self, label: Label) -> Model:
         """Restrictions of tensor products of the standard representation."""

@@ -154,13 +154,15 @@ def irreps(group: Group) -> tuple[Irrep, ...]:
         >>> [rep.name for rep in reps.irreps(groups.Dihedral(4))]
         ['0e', '0o', '1', '2e', '2o']
     """
-    if group.order is None:
+    # Whether a generated group is finite is not known, so its powers are not tried.
+    labels = None if group.order is None else family(group).all_labels()
+    if labels is None:
         raise ValueError(
             f"{group} has infinitely many irreps, or it is not known to be finite. "
             "Name the ones you want with `reps.irrep`, or find those in a "
             "representation with `reps.decompose`."
         )
-    return tuple(Irrep(group, label) for label in family(group).all_labels())
+    return tuple(Irrep(group, label) for label in labels)
 
 
 def has_family(group: Group) -> bool:

@@ -91,9 +91,8 @@ class Rotations:
         """By degree, then the parity (-1)^l of the harmonics first, as in e3nn."""
         return (label[0], *(-sign * (-1) ** label[0] for sign in label[1:]))
 
-    def all_labels(self) -> tuple[Label, ...]:
+    def all_labels(self) -> None:
         """There are infinitely many."""
-        raise NotImplementedError(self.group)
 
     def model(self, label: Label) -> Model:
         """Polynomials in the rotation matrix."""
