@@ -14,16 +14,22 @@ import numpy as np
 from jaxtyping import Array
 
 from eqjax._core._checks import check_condition
-from eqjax.groups import SL, SO, SU, GLPlus, Lorentz, O, Sp, U
+from eqjax.groups import SL, SO, SU, GLPlus, Lorentz, O, U
+from eqjax.reps._cartan import (
+    cartan_coordinates,
+    cartan_matrices,
+    matrix_size,
+    raising_coordinates,
+    reflections_of,
+)
 from eqjax.reps._family import Coupling, Label, Model, constant, part_of_product
 from eqjax.reps._kernel import commutant_dim, split, stacked
 from eqjax.reps._rep import Rep, kron, kron_sum, real_form
-from eqjax.reps._standard import Adjoint, Standard
+from eqjax.reps._standard import Standard
 from eqjax.reps._weights import (
     Weight,
     highest_vector,
     highest_weights,
-    root_vectors,
     weights_of,
 )
 
@@ -62,8 +68,8 @@ class HighestWeights:
     @property
     def trivial(self) -> Label:
         """Rows of zero."""
-        rows = (0,) * len(_cartan(self.group))
-        return self._label(rows, (1,) * len(_reflections(self.group)))
+        rows = (0,) * len(cartan_matrices(self.group))
+        return self._label(rows, (1,) * len(reflections_of(self.group)))
 
     @property
     def standard(self) -> Label | None:
@@ -91,7 +97,7 @@ class HighestWeights:
 
     def name(self, label: Label) -> str:
         """E.g. "(2,1)", "(1/2,1/2)", "(1,0)-"."""
-        count = len(label) - len(_reflections(self.group))
+        count = len(label) - len(reflections_of(self.group))
         rows = ",".join(str(Fraction(part)) for part in label[:count])
         return f"({rows})" + "".join({1: "+", -1: "-", 0: ""}[s] for s in label[count:])
 
@@ -132,8 +138,8 @@ class HighestWeights:
         self, lie: np.ndarray, discrete: np.ndarray
     ) -> list[tuple[list[Label], int]]:
         """By highest weight vectors."""
-        cartan = np.tensordot(_cartan_coordinates(self.group), lie, 1)
-        raising = np.tensordot(_raising_coordinates(self.group), lie, 1)
+        cartan = np.tensordot(cartan_coordinates(self.group), lie, 1)
+        raising = np.tensordot(raising_coordinates(self.group), lie, 1)
         counts = highest_weights(cartan, raising)
         found = []
         for weight in sorted(counts, reverse=True):
@@ -153,18 +159,18 @@ class HighestWeights:
         """Labels with these rows and any signs."""
         allowed = [
             (1, -1) if self._has_sign(rows, i) else (0,)
-            for i in range(len(_reflections(self.group)))
+            for i in range(len(reflections_of(self.group)))
         ]
         return [self._label(rows, signs) for signs in itertools.product(*allowed)]
 
     def _is_mirrored(self, rows: Weight) -> bool:
         """Whether a reflection of the group maps larger rows to these."""
-        has_reflections = len(_reflections(self.group)) > 0
-        return has_reflections and _size(self.group) % 2 == 0 and rows[-1] < 0
+        has_reflections = len(reflections_of(self.group)) > 0
+        return has_reflections and matrix_size(self.group) % 2 == 0 and rows[-1] < 0
 
     def _has_sign(self, rows: Weight, reflection: int) -> bool:
         """Whether the reflection keeps the highest weight vector."""
-        even = _size(self.group) % 2 == 0
+        even = matrix_size(self.group) % 2 == 0
         return reflection > 0 or not even or rows[-1] == 0
 
     def _label(self, rows: Weight, signs: Any) -> Label:
@@ -178,7 +184,10 @@ class HighestWeights:
 
     def _rows(self, label: Sequence[Any]) -> tuple[Weight, tuple[int, ...]]:
         """The rows and signs of a label; no rows if the numbers do not fit."""
-        num_signs, rank = len(_reflections(self.group)), len(_cartan(self.group))
+        num_signs, rank = (
+            len(reflections_of(self.group)),
+            len(cartan_matrices(self.group)),
+        )
         length = rank - 1 if isinstance(self.group, (SU, SL)) else rank
         if not length <= len(label) <= length + num_signs:
             return (), ()
@@ -202,7 +211,7 @@ class HighestWeights:
     def _is_valid(self, rows: Weight, signs: tuple[int, ...]) -> bool:
         """Whether an irrep has these."""
         group, last = self.group, rows[-1]
-        if isinstance(group, (O, Lorentz, SO)) and _size(group) % 2 == 0:
+        if isinstance(group, (O, Lorentz, SO)) and matrix_size(group) % 2 == 0:
             last = abs(last) if isinstance(group, (SO, Lorentz)) else last
         heights = [*rows[:-1], last]
         if not isinstance(group, (SU, SL, GLPlus, U)):
@@ -223,7 +232,7 @@ class HighestWeights:
             return max(rows, conjugate, key=lambda rows: _weight_of(group, rows))
         if isinstance(group, SO) and group.n % 4 == 2:
             return (*rows[:-1], abs(rows[-1]))
-        if isinstance(group, Lorentz) and _size(group) % 2 == 0:
+        if isinstance(group, Lorentz) and matrix_size(group) % 2 == 0:
             return (*rows[:-1], abs(rows[-1]))
         return rows
 
@@ -235,14 +244,14 @@ class HighestWeights:
         return weight
 
     def _help(self) -> str:
-        rank = len(_cartan(self.group))
+        rank = len(cartan_matrices(self.group))
         if isinstance(self.group, (SU, SL)):
             return f"{rank - 1} Dynkin labels 0, 1, .."
         if isinstance(self.group, Lorentz) and self.group.n == 3:
             text = "(j1, j2), halves of integers with an integer sum"
         else:
             text = f"{rank} integers in descending order"
-        signs = len(_reflections(self.group))
+        signs = len(reflections_of(self.group))
         if signs:
             text += f", and {signs} sign(s), e.g. "
             text += ", ".join(self.name(label) for label in (self.trivial,))
@@ -258,11 +267,11 @@ def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
     family = HighestWeights(group)
     standard, _ = family._rows(_standard(group))
     if rows == standard:
-        return _natural_signs(group, real_form, real_form(_cartan(group))), None
+        return _natural_signs(group, real_form, real_form(cartan_matrices(group))), None
     parent_rows, dual = _parent(family, rows)
     parent = family._label(
         parent_rows,
-        (1,) * len(_reflections(group))
+        (1,) * len(reflections_of(group))
         if not any(parent_rows)
         else _stage(group, parent_rows)[0],
     )
@@ -271,7 +280,7 @@ def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
     full_lie = kron_sum(model.algebra_at(lie), factor.generators.lie)
     full = kron(model.matrix_at(discrete), factor.generators.discrete)
     generators = np.concatenate([full_lie, full])
-    cartan = np.tensordot(_cartan_coordinates(group), full_lie, 1)
+    cartan = np.tensordot(cartan_coordinates(group), full_lie, 1)
 
     def is_wanted(space: np.ndarray) -> bool:
         weights = weights_of(space.T @ cartan @ space)
@@ -295,7 +304,7 @@ def _stage(group: Any, rows: Weight) -> tuple[tuple[int, ...], _Stage | None]:
 
 def _natural_signs(group: Any, matrix_at: Any, cartan: np.ndarray) -> tuple[int, ...]:
     """Signs of the highest weight vector under the reflections."""
-    reflections = _reflections(group)
+    reflections = reflections_of(group)
     if not len(reflections):
         return ()
     vector = highest_vector(cartan)
@@ -339,75 +348,6 @@ def _factor(group: Any, dual: bool) -> Rep:
     return Standard(group).dual if dual else Standard(group)
 
 
-# The groups --------------------------------------------------------------------------
-
-
-def _size(group: Any) -> int:
-    """Size of the defining matrices."""
-    return group.generators.discrete.shape[-1]
-
-
-@functools.lru_cache(maxsize=64)
-def _cartan(group: Any) -> np.ndarray:
-    """Commuting elements of the Lie algebra with integer weights, (r, n, n)."""
-    n = _size(group)
-    if isinstance(group, (SU, SL)):
-        diagonal = [n * np.diag(row) - np.eye(n) for row in np.eye(n)]
-        return np.array(diagonal) * (1j if isinstance(group, SU) else 1.0)
-    if isinstance(group, (GLPlus, U)):
-        return np.array([np.diag(row) for row in np.eye(n)]) * (
-            1j if isinstance(group, U) else 1.0
-        )
-    if isinstance(group, Sp):
-        signs = np.concatenate([np.eye(n // 2), -np.eye(n // 2)], axis=1)
-        return np.array([np.diag(row) for row in signs])
-    if isinstance(group, Lorentz):
-        # Space without its last axis, and the first one too if that leaves pairs.
-        axes = range(1 if group.n % 2 else 2, group.n)
-        boost = np.zeros((n, n))
-        boost[0, -1] = boost[-1, 0] = 1.0
-        return np.array([*(_plane(n, i) for i in axes[::2]), boost])
-    return np.array([_plane(n, i) for i in range(0, n - 1, 2)])
-
-
-def _plane(n: int, i: int) -> np.ndarray:
-    """The rotation of axis i towards i + 1."""
-    plane = np.zeros((n, n))
-    plane[i + 1, i], plane[i, i + 1] = 1.0, -1.0
-    return plane
-
-
-@functools.lru_cache(maxsize=64)
-def _cartan_coordinates(group: Any) -> np.ndarray:
-    """Coordinates of `_cartan` in the basis of the Lie algebra, (r, dim)."""
-    basis = real_form(group.generators.lie)
-    cartan = real_form(_cartan(group))
-    return cartan.reshape(len(cartan), -1) @ np.linalg.pinv(
-        basis.reshape(len(basis), -1)
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def _raising_coordinates(group: Any) -> np.ndarray:
-    """Coordinates of the root vectors of positive roots, complex, (p, dim)."""
-    adjoint = Adjoint(group)._algebra_at(_cartan(group))
-    return root_vectors(adjoint)
-
-
-@functools.lru_cache(maxsize=64)
-def _reflections(group: Any) -> np.ndarray:
-    """One element of each generating component, that keeps or mirrors the last row."""
-    n = _size(group)
-    count = 1 if isinstance(group, O) else 0
-    if isinstance(group, Lorentz):
-        count = ("none", "space", "all").index(str(group.reflections))
-    flips = np.stack([np.eye(n)] * 2)
-    mirrored = 1 if isinstance(group, Lorentz) and group.n % 2 == 0 else n - 1
-    flips[0, mirrored, mirrored] = -1.0
-    flips[1, 0, 0] = flips[1, -1, -1] = -1.0
-    return flips[:count]
-
-
 def _weight_of(group: Any, rows: Weight) -> Weight:
     """The weight of rows."""
     if isinstance(group, (SU, SL)):
@@ -419,9 +359,9 @@ def _weight_of(group: Any, rows: Weight) -> Weight:
 def _standard(group: Any) -> Label:
     """The label of the standard representation."""
     family = HighestWeights(group)
-    rows = (1, *(0 for _ in _cartan(group)[1:]))
+    rows = (1, *(0 for _ in cartan_matrices(group)[1:]))
     return family._label(
-        rows, _natural_signs(group, real_form, real_form(_cartan(group)))
+        rows, _natural_signs(group, real_form, real_form(cartan_matrices(group)))
     )
 
 
