@@ -1,0 +1,7 @@
+"""Steerable operations for SO(3) and O(3): the fast path."""
+
+from eqjax.o3._clebsch_gordan import clebsch_gordan as clebsch_gordan
+from eqjax.o3._degrees import Degrees as Degrees
+from eqjax.o3._symmetric_contraction import SymmetricContraction as SymmetricContraction
+from eqjax.o3._tensor_product import TensorProduct as TensorProduct
+from eqjax.o3._wigner import wigner_d as wigner_d
