@@ -217,7 +217,7 @@ def _monomials(
 ) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """The monomials in the order of `_power`, and how many arrangements each has.
 
-    A symmetric tensor x^nu has in the orthonormal basis the components
+    In an orthonormal basis of symmetric tensors x^nu has the components
     sqrt(arrangements) * monomial.
     """
     blocks = [
@@ -227,11 +227,8 @@ def _monomials(
     ]
     monomials = [sum(parts, ()) for parts in itertools.product(*blocks)]
     counts = [
-        math.prod(
-            math.factorial(len(part))
-            / math.prod(math.factorial(part.count(i)) for i in set(part))
-            for part in parts
-        )
-        for parts in itertools.product(*blocks)
+        math.factorial(len(monomial))
+        / math.prod(math.factorial(monomial.count(i)) for i in set(monomial))
+        for monomial in monomials
     ]
     return monomials, np.array(counts)

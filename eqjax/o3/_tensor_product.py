@@ -1,10 +1,11 @@
-"""Tensor products of features: all couplings, three ways to mix channels."""
+"""Tensor products of features: all couplings, three ways to combine channels."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +19,32 @@ from eqjax._core._checks import (
     check_shape,
     check_size,
 )
+from eqjax._core._dense import split_named
 from eqjax._core._specs import register_spec
-from eqjax.o3._clebsch_gordan import check_table, clebsch_gordan
-from eqjax.o3._constants import Precision, apply_constant
+from eqjax.o3._clebsch_gordan import check_table
+from eqjax.o3._constants import Precision
 from eqjax.o3._degrees import Degrees
-from eqjax.o3._paths import PathSet, degrees_of, find_paths, path_terms
-from eqjax.o3._polynomial import Term, Terms, polynomial
+from eqjax.o3._matrix_product import matrix_product
+from eqjax.o3._paths import Couplings, PathSet
+from eqjax.o3._product_methods import (
+    by_degrees,
+    by_pairs,
+    by_terms,
+    in_frame,
+    product_terms,
+)
+from eqjax.o3._signal_products import gaunt_product
 from eqjax.reps import Rep
 
 Params: TypeAlias = dict[str, Any]
 Mode: TypeAlias = Literal["uuu", "uvu", "uvw"]
-Method: TypeAlias = Literal["auto", "sparse", "block"]
+Method: TypeAlias = Literal["auto", "sparse", "block", "escn", "grid", "matrix"]
 
 # Degrees up to 4, all couplings. Beyond, compiling the unrolled terms takes longer than
 # about 10 seconds.
 _MAX_SPARSE = 2100
+# Less expressive: a weight for each degree instead of each path.
+_RANK_ONE = ("grid", "matrix")
 
 
 @register_spec
@@ -40,35 +52,42 @@ _MAX_SPARSE = 2100
 class TensorProduct:
     """The equivariant bilinear maps of two features, with a weight for every path.
 
-    A path couples degrees l1 x l2 -> l3. For one example,
+    A path couples degrees l1 x l2 -> l3 by the coefficients C of `clebsch_gordan`.
 
-    - "uuu": out[l3, u] = sum_paths w[path, u] C(x[l1, u], y[l2, u]);
-    - "uvu": y has one channel, such as the spherical harmonics of an edge, and the
-      paths stay apart: out[path, u] = w[path, u] C(x[l1, u], y[l2]);
-    - "uvw": the same, then mixed over paths and channels:
-      out[l3, v] = sum_(path, u) m[path, u, v] w[path, u] C(x[l1, u], y[l2]).
+    | mode | result |
+    |---|---|
+    | "uuu" | out[l3, u] = sum_paths w[path, u] C(x[l1, u], y[l2, u]) |
+    | "uvu" | out[path, u] = w[path, u] C(x[l1, u], y[l2]), all paths kept |
+    | "uvw" | out[l3, v] = sum_(path, u) m[path, u, v] w[path, u] C(x[l1, u], y[l2]) |
 
-    All methods compute the same maps with the same parameters:
+    In "uvu" and "uvw" y has one channel, as the spherical harmonics of an edge have.
 
-    - "sparse": the non-zero coefficients, unrolled, as one primitive that is closed
-      under differentiation of any order; the components of many examples at once;
-    - "block": small dense products, in plain `jax.numpy`;
-    - "auto": sparse up to degree 4, block above, where compiling takes too long.
+    | method | how | weights |
+    |---|---|---|
+    | "sparse" | non-zero coefficients, unrolled: a primitive, and its derivatives | all |
+    | "block" | small dense products | all |
+    | "escn" | in the frame of the edge whose harmonics y is; not for "uuu" | all |
+    | "grid" | `gaunt_product`, even l1 + l2 + l3 only; "uuu" only | of rank one |
+    | "matrix" | `matrix_product`; "uuu" only | of rank one |
+    | "auto" | "sparse", but "block" where that has over 2,100 terms | all |
+
+    Methods with all weights have the same parameters and the same results. Those with
+    weights of rank one, w[path] = a[l1] b[l2] c[l3], are less expressive, so that
+    "auto" never takes them.
 
     Args:
         degrees_x: Of the first factor.
         degrees_y: Of the second factor.
-        degrees_out: Of the result; all three of the same kind of parity, or the factors
-            "natural" and the result "both".
+        degrees_out: Of the result. All have parity "none" (SO(3)), or none has (O(3)).
         channels: Of the first factor; for "uuu" of all.
-        channels_out: Of the result, for "uvw" only; default: `channels`.
+        channels_out: Of the result, for "uvw" only. Default: `channels`.
         mode: How channels are combined.
         paths: "all" couplings, those with "even" l1 + l2 + l3, or chosen (l1, l2, l3).
         method: How it is computed.
 
     Raises:
         ValueError: If the degrees belong to different groups or go beyond the tables, a
-            chosen path does not exist, or there is none.
+            chosen path does not exist, there is none, or the method does not fit.
 
     Example:
         >>> import jax
@@ -79,6 +98,11 @@ class TensorProduct:
         >>> x = jax.random.normal(jax.random.key(1), (9, 4))
         >>> product.apply(params, x, x).shape
         (9, 4)
+
+    References:
+        Thomas, Smidt, Kearnes, Yang, Li, Kohlhoff, Riley, "Tensor field networks"
+        (2018), for the couplings; Passaro, Zitnick, "Reducing SO(3) convolutions to
+        SO(2) for efficient equivariant GNNs" (2023), for the frame of an edge.
     """
 
     degrees_x: Degrees
@@ -93,7 +117,7 @@ class TensorProduct:
     def __post_init__(self) -> None:
         """Checks the fields."""
         check_choice("mode", self.mode, ("uuu", "uvu", "uvw"))
-        check_choice("method", self.method, ("auto", "sparse", "block"))
+        check_choice("method", self.method, get_args(Method))
         if isinstance(self.paths, str):
             check_choice("paths", self.paths, ("all", "even"))
         check_size("channels", self.channels)
@@ -104,27 +128,46 @@ class TensorProduct:
                 f'`channels_out` belongs to the mode "uvw", got {self.channels_out} '
                 f'for "{self.mode}", which keeps the channels of x.',
             )
-        groups = {degrees.group for degrees in self._features}
+        features = (self.degrees_x, self.degrees_y, self.degrees_out)
         check_condition(
-            len(groups) == 1,
-            f"`degrees_x`, `degrees_y` and `degrees_out` must belong to one group, got "
-            f'{self._features}. Parity "none" is SO(3), the others are O(3).',
+            len({degrees.group for degrees in features}) == 1,
+            "`degrees_x`, `degrees_y` and `degrees_out` must belong to one group, got "
+            f'{features}. Parity "none" is SO(3), the others are O(3).',
         )
-        for degrees in self._features:
+        for degrees in features:
             check_table("max_degree", degrees.max_degree)
-        find_paths(*self._features, self.paths)
+        if self.method == "escn":
+            check_condition(
+                self.mode != "uuu" and self.degrees_y.max_degree > 0,
+                '`method="escn"` needs the harmonics of one direction as y: a mode '
+                f'"uvu" or "uvw" and a degree of at least 1, got "{self.mode}" and '
+                f"{self.degrees_y}.",
+            )
+        if self.method in _RANK_ONE:
+            parities = {degrees.parity for degrees in features}
+            check_condition(
+                self.mode == "uuu" and self.paths == "all",
+                f'`method="{self.method}"` has the mode "uuu" and takes all its paths, '
+                f'got "{self.mode}" and {self.paths!r}.',
+            )
+            check_condition(
+                len(parities) == 1 and "both" not in parities,
+                f'`method="{self.method}"` needs features of one parity, all "none" or '
+                f'all "natural", got {features}.',
+            )
+        self._couplings.count_into()
 
     @property
     def num_paths(self) -> int:
         """Number of couplings, and so of weights per channel."""
-        return len(self._paths)
+        return len(self._couplings.paths)
 
     @property
     def rep_out(self) -> Rep:
         """The representation of the result: one irrep for each path for "uvu"."""
         if self.mode != "uvu":
             return self.degrees_out
-        irreps = [self.degrees_out.irreps[path.out] for path in self._paths]
+        irreps = [self.degrees_out.irreps[path.out] for path in self._couplings.paths]
         return functools.reduce(lambda a, b: a + b, irreps)
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
@@ -137,27 +180,39 @@ class TensorProduct:
         Returns:
             For "uuu" and "uvu" `{"weights": (num_paths, channels)}`, uniform in
             +-sqrt(3 / n) where n results are summed. For "uvw" `{"mixing": {irrep:
-            (n channels, channels_out)}}`, uniform in +-sqrt(3 / (n channels)).
+            (n channels, channels_out)}}`, uniform in +-sqrt(3 / (n channels)). With
+            weights of rank one `{"x", "y", "out": (degrees, channels)}`, uniform in
+            +-sqrt(3).
         """
         dtype = jnp.result_type(float) if dtype is None else dtype
-        counts = _counts(self)
-        if self.mode == "uvw":
-            keys = jax.random.split(key, len(counts))
-            mixing = {}
-            for part, (out, count) in zip(keys, sorted(counts.items()), strict=True):
-                size = count * self.channels
-                name = self.degrees_out.irreps[out].name
-                mixing[name] = np.sqrt(3 / size) * jax.random.uniform(
-                    part, (size, self._channels_out), dtype, -1, 1
+
+        def uniform(key: Array, shape: tuple[int, int], bound: Any) -> Array:
+            draw = jax.random.uniform(key, shape, dtype, -1, 1)
+            return jnp.asarray(bound, dtype) * draw
+
+        if self.method in _RANK_ONE:
+            keys = split_named(key, ("x", "y", "out"))
+            features = (self.degrees_x, self.degrees_y, self.degrees_out)
+            return {
+                name: uniform(
+                    keys[name], (degrees.max_degree + 1, self.channels), 3**0.5
                 )
+                for name, degrees in zip(keys, features, strict=True)
+            }
+        counts = self._couplings.count_into()
+        if self.mode == "uvw":
+            names = {out: self.degrees_out.irreps[out].name for out in counts}
+            keys = split_named(key, tuple(names.values()))
+            sizes = {names[out]: n * self.channels for out, n in counts.items()}
+            channels = self._channels_out
+            mixing = {
+                name: uniform(keys[name], (size, channels), np.sqrt(3 / size))
+                for name, size in sizes.items()
+            }
             return {"mixing": mixing}
-        shape = (self.num_paths, self.channels)
-        weights = jax.random.uniform(key, shape, dtype, -1, 1)
-        sums = [1 if self.mode == "uvu" else counts[path.out] for path in self._paths]
-        return {
-            "weights": jnp.asarray(np.sqrt(3 / np.array(sums)), dtype)[:, None]
-            * weights
-        }
+        sums = [counts[path.out] for path in self._couplings.paths]
+        bound = np.sqrt(3 / np.array(sums))[:, None] if self.mode == "uuu" else 3**0.5
+        return {"weights": uniform(key, (self.num_paths, self.channels), bound)}
 
     def apply(
         self,
@@ -177,7 +232,8 @@ class TensorProduct:
             params: As `init` makes them; those that `weights` replaces may be missing.
             x: The first factor, shape (degrees_x.dim, channels).
             y: The second factor, shape (degrees_y.dim, channels) for "uuu",
-                (degrees_y.dim,) otherwise.
+                (degrees_y.dim,) otherwise. With the method "escn" each degree must be
+                a multiple of the harmonics of one direction, that of degree 1 not zero.
             weights: Weights of this example, e.g. functions of an edge's length, shape
                 (num_paths, channels). Default: those of `params`; 1 for "uvw".
             precision: Of matrix products.
@@ -193,34 +249,64 @@ class TensorProduct:
         if self.mode == "uuu":
             check_shape("y", y, (self.degrees_y.dim, self.channels))
         else:
-            check_shape(
-                "y", y, (self.degrees_y.dim,), remedy=f'"{self.mode}" has one channel.'
-            )
+            remedy = f'In the mode "{self.mode}" it has one channel.'
+            check_shape("y", y, (self.degrees_y.dim,), remedy=remedy)
             y = y[:, None]
+        if self.method in _RANK_ONE:
+            check_condition(
+                weights is None,
+                f'`weights` must be None for `method="{self.method}"`, whose weights '
+                'stand in `params` by the keys "x", "y" and "out".',
+            )
+            return self._rank_one(params, x, y, precision)
         if weights is None and self.mode != "uvw":
             check_condition(
                 "weights" in params,
                 '`weights` must be given, or stand in `params["weights"]`.',
             )
-            weights = params["weights"]
+            weights = jnp.asarray(params["weights"])
         if weights is not None:
             check_shape("weights", weights, (self.num_paths, self.channels))
-        given = [x, y] if weights is None else [x, y, weights]
-        dtypes = {str(array.dtype) for array in given}
+        given = (x, y) if weights is None else (x, y, weights)
+        dtypes = sorted({str(array.dtype) for array in given})
         check_condition(
             len(dtypes) == 1,
-            f"`x`, `y` and `weights` must have one dtype, got {sorted(dtypes)}. "
+            f"`x`, `y` and `weights` must have one dtype, got {' and '.join(dtypes)}. "
             "Convert with `astype`.",
         )
-        if self._is_sparse:
-            out = polynomial(_terms(self, weights is not None), *given)
+        couplings, method = self._couplings, self._chosen_method
+        if method == "escn":
+            paths, frames = in_frame(couplings, x, y, weights, precision=precision)
+            if self.mode == "uvw":
+                return self._turn(
+                    self._mix(params, paths, precision), frames, precision
+                )
+            return self._turn(paths, frames, precision)
+        if method == "sparse":
+            out = by_terms(couplings, x, y, weights, separate=self.mode != "uuu")
+        elif self.mode == "uuu":
+            out = by_pairs(couplings, x, y, weights, precision=precision)
         else:
-            out = _block(self, x, y, weights, precision)
+            out = by_degrees(couplings, x, y, weights, precision=precision)
         return self._mix(params, out, precision) if self.mode == "uvw" else out
+
+    def _rank_one(
+        self, params: Params, x: Array, y: Array, precision: Precision
+    ) -> Array:
+        options: dict[str, Any] = {
+            "max_degree_out": self.degrees_out.max_degree,
+            "weights": params,
+            "precision": precision,
+        }
+        if self.method == "grid":
+            return gaunt_product(x, y, **options)
+        # With natural parities only the even couplings commute with reflections.
+        couplings = "even" if self.degrees_x.parity == "natural" else "all"
+        return matrix_product(x, y, couplings=couplings, **options)
 
     def _mix(self, params: Params, paths: Array, precision: Precision) -> Array:
         """(sum over paths of 2 l3 + 1, channels) to (dim, channels_out)."""
-        counts, start, parts = _counts(self), 0, []
+        counts, start, parts = self._couplings.count_into(), 0, []
         for out, irrep in enumerate(self.degrees_out.irreps):
             if out not in counts:
                 parts.append(jnp.zeros((irrep.dim, self._channels_out), paths.dtype))
@@ -234,132 +320,38 @@ class TensorProduct:
             stop = start + counts[out] * irrep.dim
             part = paths[start:stop].reshape(counts[out], irrep.dim, self.channels)
             matrix = matrix.reshape(counts[out], self.channels, self._channels_out)
-            parts.append(
-                jax.lax.dot_general(
-                    part, matrix, (((0, 2), (0, 1)), ((), ())), precision=precision
-                )
-            )
+            contract = (((0, 2), (0, 1)), ((), ()))
+            parts.append(jax.lax.dot_general(part, matrix, contract, precision))
             start = stop
         return jnp.concatenate(parts)
 
-    @property
-    def _features(self) -> tuple[Degrees, Degrees, Degrees]:
-        return self.degrees_x, self.degrees_y, self.degrees_out
+    def _turn(self, rows: Array, frames: list[Array], precision: Precision) -> Array:
+        """Each degree of the result from the frame of an edge to that of space."""
+        irreps = self.degrees_out.irreps
+        if self.mode == "uvu":
+            irreps = tuple(irreps[path.out] for path in self._couplings.paths)
+        parts, start = [], 0
+        for degree, group in itertools.groupby(irrep.label[0] for irrep in irreps):
+            count, dim = len(list(group)), 2 * degree + 1
+            part = rows[start : start + count * dim].reshape(count, dim, -1)
+            moved = jnp.matmul(frames[degree], part, precision=precision)
+            parts.append(moved.reshape(count * dim, -1))
+            start += count * dim
+        return jnp.concatenate(parts)
 
     @property
-    def _paths(self) -> tuple[Any, ...]:
-        return find_paths(*self._features, self.paths)
+    def _couplings(self) -> Couplings:
+        return Couplings(self.degrees_x, self.degrees_y, self.degrees_out, self.paths)
 
     @property
     def _channels_out(self) -> int:
         return self.channels if self.channels_out is None else self.channels_out
 
     @property
-    def _is_sparse(self) -> bool:
+    def _chosen_method(self) -> str:
         if self.method != "auto":
-            return self.method == "sparse"
-        return len(_terms(self, True).entries) <= _MAX_SPARSE
-
-
-@functools.lru_cache(maxsize=256)
-def _terms(product: TensorProduct, weighted: bool) -> Terms:
-    separate = product.mode != "uuu"
-    terms = path_terms(*product._features, product.paths, separate=separate)
-    if weighted:
-        return terms
-    entries = [Term(o, m[:-1], c) for o, m, c in terms.entries]
-    return Terms(entries, terms.dims[:-1])
-
-
-def _counts(product: TensorProduct) -> dict[int, int]:
-    """Number of paths into each irrep of the result that has one."""
-    counts: dict[int, int] = {}
-    for path in product._paths:
-        counts[path.out] = counts.get(path.out, 0) + 1
-    return counts
-
-
-def _block(
-    product: TensorProduct,
-    x: Array,
-    y: Array,
-    weights: Array | None,
-    precision: Precision,
-) -> Array:
-    """By dense products, for each pair of degrees ("uuu") or each degree of x."""
-    # Each part is cut out once: the transpose of cutting adds a padded array.
-    xs = [x[where] for where in product.degrees_x.slices]
-    found: dict[int, Array] = {}
-    if product.mode == "uuu":
-        ys = [y[where] for where in product.degrees_y.slices]
-        for (a, b), matrix, numbers in _pair_matrices(product):
-            pairs = xs[a][:, None] * ys[b][None]
-            rows = apply_constant(
-                matrix, pairs.reshape(matrix.shape[1], -1), precision=precision
-            )
-            found |= _by_path(product, rows, numbers)
-    else:
-        for a, matrix, numbers in _single_matrices(product):
-            size = xs[a].shape[0]
-            small = apply_constant(matrix, y[:, 0], precision=precision)
-            rows = jnp.matmul(small.reshape(-1, size), xs[a], precision=precision)
-            found |= _by_path(product, rows, numbers)
-    if weights is not None:
-        found = {n: rows * weights[n] for n, rows in found.items()}
-    if product.mode != "uuu":
-        return jnp.concatenate([found[n] for n in range(product.num_paths)])
-    totals: dict[int, Array] = {}
-    for n, path in enumerate(product._paths):
-        rows = found[n]
-        totals[path.out] = totals[path.out] + rows if path.out in totals else rows
-    return jnp.concatenate(
-        [
-            totals.get(out, jnp.zeros((irrep.dim, x.shape[1]), x.dtype))
-            for out, irrep in enumerate(product.degrees_out.irreps)
-        ]
-    )
-
-
-def _by_path(
-    product: TensorProduct, rows: Array, numbers: tuple[int, ...]
-) -> dict[int, Array]:
-    """Cuts results into those of the paths with these numbers."""
-    sizes = [product.degrees_out.irreps[product._paths[n].out].dim for n in numbers]
-    parts = jnp.split(rows, np.cumsum(sizes)[:-1].tolist())
-    return dict(zip(numbers, parts, strict=True))
-
-
-@functools.lru_cache(maxsize=64)
-def _pair_matrices(
-    product: TensorProduct,
-) -> list[tuple[tuple[int, int], np.ndarray, tuple[int, ...]]]:
-    """For irreps (a, b): from products of components to the results of their paths."""
-    found: dict[tuple[int, int], tuple[list[np.ndarray], list[int]]] = {}
-    for n, path in enumerate(product._paths):
-        table = clebsch_gordan(*degrees_of(product._features, path))
-        tables, numbers = found.setdefault((path.x, path.y), ([], []))
-        tables.append(table.reshape(-1, table.shape[2]).T)
-        numbers.append(n)
-    return [
-        (pair, np.concatenate(tables), tuple(numbers))
-        for pair, (tables, numbers) in found.items()
-    ]
-
-
-@functools.lru_cache(maxsize=64)
-def _single_matrices(
-    product: TensorProduct,
-) -> list[tuple[int, np.ndarray, tuple[int, ...]]]:
-    """For an irrep a of x: from y to the matrices of its paths on a, flattened."""
-    found: dict[int, tuple[list[np.ndarray], list[int]]] = {}
-    for n, path in enumerate(product._paths):
-        table = clebsch_gordan(*degrees_of(product._features, path))
-        rows = np.zeros((table.shape[2], table.shape[0], product.degrees_y.dim))
-        rows[:, :, product.degrees_y.slices[path.y]] = table.transpose(2, 0, 1)
-        tables, numbers = found.setdefault(path.x, ([], []))
-        tables.append(rows.reshape(-1, product.degrees_y.dim))
-        numbers.append(n)
-    return [
-        (a, np.concatenate(tables), tuple(numbers))
-        for a, (tables, numbers) in found.items()
-    ]
+            return self.method
+        terms = product_terms(
+            self._couplings, separate=self.mode != "uuu", weighted=True
+        )
+        return "sparse" if len(terms.entries) <= _MAX_SPARSE else "block"

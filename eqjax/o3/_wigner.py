@@ -92,7 +92,9 @@ def _from_angles(max_degree: int, r: Array) -> list[Array]:
     last = multiples(max_degree, -right_z * scale, right_x * scale)
     blocks = []
     for l in range(2, max_degree + 1):
-        terms = jnp.concatenate([middle[0][: l + 1], middle[1][: l + 1]])
+        terms = jnp.concatenate(
+            [middle[: l + 1], middle[max_degree + 1 : max_degree + 1 + l]]
+        )
         same, mixed = _turn_tables(l)
         cos_a, sin_a = signed(l, first)
         cos_c, sin_c = signed(l, last)
@@ -106,22 +108,23 @@ def _from_angles(max_degree: int, r: Array) -> list[Array]:
     return blocks
 
 
-def multiples(max_degree: int, cos: Array, sin: Array) -> tuple[Array, Array]:
-    """cos(m t) and sin(m t), m = 0, .., max_degree, from those of t, shape (1,)."""
-    c, s = [jnp.ones_like(cos), cos], [jnp.zeros_like(sin), sin]
+def multiples(max_degree: int, cos: Array, sin: Array) -> Array:
+    """cos(m t), m = 0, .., L, then sin(m t), m = 1, .., L, from those of t, shape (1,)."""
+    c, s = [jnp.ones_like(cos), cos], [sin]
     for _ in range(2, max_degree + 1):
         c_next = cos * c[-1] - sin * s[-1]
         s.append(sin * c[-1] + cos * s[-1])
         c.append(c_next)
-    return jnp.concatenate(c[: max_degree + 1]), jnp.concatenate(s[: max_degree + 1])
+    return jnp.concatenate([*c[: max_degree + 1], *s[:max_degree]])
 
 
-def signed(l: int, multiple: tuple[Array, Array]) -> tuple[Array, Array]:
-    """cos(m t) and sin(m t), m = -l, .., l."""
-    c, s = multiple[0][1 : l + 1], multiple[1][1 : l + 1]
+def signed(l: int, multiple: Array) -> tuple[Array, Array]:
+    """cos(m t) and sin(m t), m = -l, .., l, from `multiples`."""
+    size = (len(multiple) + 1) // 2
+    c, s = multiple[1 : l + 1], multiple[size : size + l]
     return (
-        jnp.concatenate([c[::-1], multiple[0][:1], c]),
-        jnp.concatenate([-s[::-1], multiple[1][:1], s]),
+        jnp.concatenate([c[::-1], multiple[:1], c]),
+        jnp.concatenate([-s[::-1], jnp.zeros_like(multiple[:1]), s]),
     )
 
 
@@ -140,7 +143,7 @@ def of_matrix(l: int, matrix: tuple[float, ...]) -> np.ndarray:
     Solved for at more points than there are unknowns.
     """
     # Spread evenly, so that the problem is well conditioned.
-    num = 4 * (2 * l + 1)
+    num = 6 * (2 * l + 1)
     height = (2 * np.arange(num) + 1) / num - 1
     angle = math.pi * (3 - math.sqrt(5)) * np.arange(num)
     radius = np.sqrt(1 - height**2)
@@ -149,39 +152,38 @@ def of_matrix(l: int, matrix: tuple[float, ...]) -> np.ndarray:
     before = harmonics(l, points)[:, l * l :]
     after = harmonics(l, points @ m.T)[:, l * l :]
     d = np.linalg.lstsq(before, after, rcond=None)[0].T
-    # What is zero becomes so.
+    # The nearest orthogonal matrix; and what is zero becomes so.
+    left, _, right = np.linalg.svd(d)
+    d = left @ right
     return _read_only(np.where(np.abs(d) < 1e-14, 0.0, d))
 
 
 def exchange(l: int) -> np.ndarray:
     """J: of the reflection (x, y, z) -> (-y, -x, z), its own inverse."""
-    return of_matrix(l, (0, -1, 0, -1, 0, 0, 0, 0, 1))
+    return of_matrix(l, (0.0, -1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
 
 
 def quarter_turn(l: int) -> np.ndarray:
     """Of the rotation about x that takes y to z."""
-    return of_matrix(l, (1, 0, 0, 0, 0, -1, 0, 1, 0))
+    return of_matrix(l, (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
 
 
 @functools.lru_cache(maxsize=64)
 def tilt_table(l: int) -> np.ndarray:
-    """The rotations about x, by orders, shape (2 (l + 1), 2 l + 1, 2 l + 1).
+    """The rotations about x, by `multiples`, shape (2 l + 1, 2 l + 1, 2 l + 1).
 
-    Their matrix is the sum of cos(k b) times entry k and sin(k b) times entry l + 1 + k:
-    J Y(b) J, where Y is the one of the rotation about y.
+    Their matrix J Y(b) J, where Y is the one of the rotation about y, is the sum of the
+    multiples of b times the entries of this.
     """
     j, size = exchange(l), 2 * l + 1
-    table = np.zeros((2, l + 1, size, size))
-    for k in range(l + 1):
+    table = np.zeros((size, size, size))
+    table[0] = np.outer(j[:, l], j[l])
+    for k in range(1, l + 1):
         plus, minus = l + k, l - k
-        table[0, k] = np.outer(j[:, plus], j[plus])
-        if k > 0:
-            table[0, k] += np.outer(j[:, minus], j[minus])
-            table[1, k] = np.outer(j[:, minus], j[plus])
-            table[1, k] -= np.outer(j[:, plus], j[minus])
+        table[k] = np.outer(j[:, plus], j[plus]) + np.outer(j[:, minus], j[minus])
+        table[l + k] = np.outer(j[:, minus], j[plus]) - np.outer(j[:, plus], j[minus])
     # A rotation about x does not mix what is even in x with what is odd.
-    table = np.where(_same_type(l), table, 0.0)
-    return _read_only(table.reshape(2 * (l + 1), size, size))
+    return _read_only(np.where(_same_type(l), table, 0.0))
 
 
 @functools.lru_cache(maxsize=64)
