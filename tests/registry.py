@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from eqjax import groups, spaces
 from tests.registry_entries import Composing, Equivariant
 from tests.registry_fields import COMPOSING_FIELDS, FIELDS
+from tests.registry_o3 import O3
 from tests.registry_reps import REPS
 
 # Packages that do not exist yet, or whose entries are still to be written. The test
@@ -380,6 +381,7 @@ EQUIVARIANT: list[Equivariant] = [
     ),
     *INVARIANTS,
     *REPS,
+    *O3,
     _ball_entry(spaces.Ball(2, 1.5)),
     *FIELDS,
 ]
