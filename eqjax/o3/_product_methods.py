@@ -13,6 +13,7 @@ from eqjax.o3._clebsch_gordan import clebsch_gordan
 from eqjax.o3._constant_map import constant_map
 from eqjax.o3._constants import Precision
 from eqjax.o3._degrees import Degrees
+from eqjax.o3._frame_product import frame_product
 from eqjax.o3._paths import Couplings, rounded
 from eqjax.o3._polynomial import Term, Terms, polynomial
 
@@ -95,8 +96,8 @@ def in_frame(
     """In the frame where y, multiples of harmonics of one direction, has m = 0 only.
 
     Returns:
-        The results of the paths, kept apart, in that frame; and the matrices that take
-        degrees 0, 1, .. of the result back.
+        The results of the paths, kept apart, in that frame; and the matrices of the
+        degrees 0, 1, .. that lead to it.
     """
     # Degree 1 of the harmonics is (x, y, z), wherever parities are kept apart.
     (vector,) = [
@@ -105,13 +106,16 @@ def in_frame(
         if rep.label in ((1,), (1, -1))
     ]
     largest = max(couplings.x.max_degree, couplings.out.max_degree)
-    frame = align(vector, largest, precision=precision)
-    parts, moved = _halves(couplings.x, x), []
-    size = (couplings.x.max_degree + 1) ** 2
-    order = _by_degree(largest)
-    matrix = frame.matrix[order]
-    for part in parts:
-        moved.append(jnp.matmul(matrix[:size, :size], part, precision=precision))
+    frame = align(vector, largest, precision=precision).matrix
+    # Sorted by a product: the transpose of a gather would be a scatter.
+    frame = constant_map(_by_degree(largest), frame, precision=precision)
+    blocks = [
+        frame[l * l : (l + 1) ** 2, l * l : (l + 1) ** 2] for l in range(largest + 1)
+    ]
+    moved = [
+        frame_product(blocks[rep.label[0]], x[where], precision=precision)
+        for rep, where in zip(couplings.x.irreps, couplings.x.slices, strict=True)
+    ]
     pole = align(vector, couplings.y.max_degree, max_order=0, precision=precision)
     poles = [
         rotate(pole, part, precision=precision) for part in _halves(couplings.y, y)
@@ -119,9 +123,6 @@ def in_frame(
     terms = _frame_terms(couplings, weights is not None)
     factors = [jnp.concatenate(moved), jnp.concatenate(poles)]
     out = polynomial(terms, *factors, *(() if weights is None else (weights,)))
-    blocks = [
-        matrix[l * l : (l + 1) ** 2, l * l : (l + 1) ** 2].T for l in range(largest + 1)
-    ]
     return out, blocks
 
 
@@ -133,9 +134,9 @@ def _halves(degrees: Degrees, x: Array) -> list[Array]:
 
 @functools.lru_cache(maxsize=64)
 def _by_degree(max_degree: int) -> np.ndarray:
-    """Where the rows of `align` stand, sorted by degree and order."""
+    """The permutation matrix from rows of `align` to rows by degree and order."""
     rows = row_order(max_degree, max_degree)
-    return np.array(sorted(range(len(rows)), key=lambda i: rows[i]))
+    return np.eye(len(rows))[sorted(range(len(rows)), key=lambda i: rows[i])]
 
 
 def _by_path(

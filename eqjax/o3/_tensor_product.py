@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -24,6 +23,7 @@ from eqjax._core._specs import register_spec
 from eqjax.o3._clebsch_gordan import check_table
 from eqjax.o3._constants import Precision
 from eqjax.o3._degrees import Degrees
+from eqjax.o3._frame_product import frame_product
 from eqjax.o3._matrix_product import matrix_product
 from eqjax.o3._paths import Couplings, PathSet
 from eqjax.o3._product_methods import (
@@ -64,7 +64,7 @@ class TensorProduct:
 
     | method | how | weights |
     |---|---|---|
-    | "sparse" | non-zero coefficients, unrolled: a primitive, and its derivatives | all |
+    | "sparse" | the non-zero coefficients, unrolled, as one primitive | all |
     | "block" | small dense products | all |
     | "escn" | in the frame of the edge whose harmonics y is; not for "uuu" | all |
     | "grid" | `gaunt_product`, even l1 + l2 + l3 only; "uuu" only | of rank one |
@@ -330,13 +330,13 @@ class TensorProduct:
         irreps = self.degrees_out.irreps
         if self.mode == "uvu":
             irreps = tuple(irreps[path.out] for path in self._couplings.paths)
-        parts, start = [], 0
-        for degree, group in itertools.groupby(irrep.label[0] for irrep in irreps):
-            count, dim = len(list(group)), 2 * degree + 1
-            part = rows[start : start + count * dim].reshape(count, dim, -1)
-            moved = jnp.matmul(frames[degree], part, precision=precision)
-            parts.append(moved.reshape(count * dim, -1))
-            start += count * dim
+        stops = np.cumsum([irrep.dim for irrep in irreps])[:-1].tolist()
+        parts = [
+            frame_product(
+                frames[irrep.label[0]], part, transpose=True, precision=precision
+            )
+            for irrep, part in zip(irreps, jnp.split(rows, stops), strict=True)
+        ]
         return jnp.concatenate(parts)
 
     @property
