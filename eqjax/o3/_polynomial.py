@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
+
+from eqjax._core._primitives import bind, explicit_spec, result_type
 
 # Measured on 2 cores: beyond this many rows the copy costs more than the second core
 # brings.
@@ -75,8 +76,8 @@ def polynomial(terms: Terms, *arguments: Array) -> Array:
     Returns:
         The result, shape (out_dim, *rest).
     """
-    return _polynomial_p.bind(
-        *arguments, terms=terms, axes=(0,) * len(terms.dims), reduced=()
+    return bind(
+        _polynomial_p, *arguments, terms=terms, axes=(0,) * len(terms.dims), reduced=()
     )
 
 
@@ -142,7 +143,9 @@ def _evaluate_in_place(
 
     An update runs on one core only, so that few rows are stacked there too.
     """
-    if terms.dims[0] <= _MAX_STACKED:
+    # An update must have the sharding of what it goes into; a stack finds its own.
+    sharded = any(any(explicit_spec(jax.typeof(a))) for a in arguments)
+    if terms.dims[0] <= _MAX_STACKED or sharded:
         return _evaluate(*arguments, terms=terms, axes=axes, reduced=reduced)
     rows = _rows(*arguments, terms=terms, axes=axes)
     shape = list(rows[0].shape)
@@ -238,19 +241,23 @@ mlir.register_lowering(
 )
 
 
-def _rest(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+def _rest(shape: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
 def _abstract(
     *arguments: Any, terms: Terms, axes: tuple[int, ...], reduced: tuple[int, ...]
-) -> ShapedArray:
-    rests = [_rest(a.shape, axis) for a, axis in zip(arguments, axes[1:], strict=True)]
-    shape = list(jnp.broadcast_shapes(*rests))
+) -> Any:
+    places = list(zip(arguments, axes[1:], strict=True))
+    shape = list(jnp.broadcast_shapes(*(_rest(a.shape, axis) for a, axis in places)))
+    specs = [_rest(explicit_spec(a), axis) for a, axis in places]
+    named = zip(*specs, strict=True)
+    spec = [next((n for n in names if n is not None), None) for names in named]
     for axis in reduced:
-        shape[axis] = 1
+        shape[axis], spec[axis] = 1, None
     shape.insert(axes[0], terms.dims[0])
-    return ShapedArray(tuple(shape), arguments[0].dtype)
+    spec.insert(axes[0], None)
+    return result_type(arguments[0], shape, spec)
 
 
 _polynomial_p.def_abstract_eval(_abstract)
@@ -260,7 +267,7 @@ def _jvp(
     primals: Any, tangents: Any, *, terms: Terms, axes: tuple[int, ...], reduced: Any
 ) -> tuple[Array, Any]:
     """The sum of the derivatives in the arguments that vary."""
-    out = _polynomial_p.bind(*primals, terms=terms, axes=axes, reduced=reduced)
+    out = bind(_polynomial_p, *primals, terms=terms, axes=axes, reduced=reduced)
     total: Any = ad.Zero(jax.typeof(out).to_tangent_aval())
     for q, tangent in enumerate(tangents):
         if type(tangent) is ad.Zero:
@@ -272,7 +279,9 @@ def _jvp(
             derived = derivative(terms, q)
             places = (*axes[: q + 1], axes[q + 1], *axes[q + 1 :])
             moved = [*primals[:q], tangent, *primals[q:]]
-        change = _polynomial_p.bind(*moved, terms=derived, axes=places, reduced=reduced)
+        change = bind(
+            _polynomial_p, *moved, terms=derived, axes=places, reduced=reduced
+        )
         total = change if type(total) is ad.Zero else total + change
     return out, total
 
@@ -306,8 +315,12 @@ def _transpose(
         *(_rest(a.shape, axis) for a, axis in zip(others, places[1:], strict=True))
     )
     summed = tuple(i for i, size in enumerate(own) if size == 1 and full[i] != 1)
-    change = _polynomial_p.bind(
-        *others, terms=transposed(terms, q), axes=tuple(places), reduced=summed
+    change = bind(
+        _polynomial_p,
+        *others,
+        terms=transposed(terms, q),
+        axes=tuple(places),
+        reduced=summed,
     )
     # Along an axis where this argument alone is not broadcast all entries are equal.
     found[q] = jnp.broadcast_to(change, aval.shape)
@@ -345,7 +358,8 @@ def _batch(
         if where is not None and leading is None:
             leading = places[-1] != 0
     first = axes[0] + 1 if leading or axes[0] else 0
-    out = _polynomial_p.bind(
+    out = bind(
+        _polynomial_p,
         *moved,
         terms=terms,
         axes=(first, *places),

@@ -157,6 +157,26 @@ def test_half_precision_stays_and_sums_in_float32():
     np.testing.assert_array_equal(out, want.astype(jnp.bfloat16))
 
 
+def test_results_in_a_shard_map_vary_as_their_arguments_do():
+    """What is shared is marked, so that its cotangents are summed over devices."""
+    mesh = jax.make_mesh((1,), ("devices",), (jax.sharding.AxisType.Auto,))
+    spec, shared = jax.P(None, "devices"), jax.P()
+
+    def gradient(x, y, w):
+        return jax.grad(lambda w: jnp.sum(product(x, y, w)))(w)
+
+    in_specs = (spec, spec, shared)
+    mapped = jax.shard_map(gradient, mesh=mesh, in_specs=in_specs, out_specs=shared)
+    # The types tell that the sum is taken: the result is the same on all devices.
+    np.testing.assert_allclose(
+        jax.jit(mapped)(X, Y, W[:, :1]), gradient(X, Y, W[:, :1]), atol=1e-13
+    )
+    with pytest.raises(ValueError, match="out_specs"):
+        jax.shard_map(product, mesh=mesh, in_specs=in_specs, out_specs=shared)(
+            X, Y, W[:, :1]
+        )
+
+
 def test_terms_are_values():
     again = Terms(TERMS.entries[::-1], TERMS.dims)
     assert again == TERMS
