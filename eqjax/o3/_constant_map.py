@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from eqjax._core._primitives import bind, explicit_spec, result_type
 from eqjax.o3._constants import Precision
 
 
@@ -24,8 +24,12 @@ def constant_map(
     matrix: np.ndarray, x: Array, *, precision: Precision = "highest"
 ) -> Array:
     """The matrix times the first axis of x, (columns, *rest), in the dtype of x."""
-    return constant_map_p.bind(
-        jnp.asarray(matrix, x.dtype), x, transposed=False, precision=precision
+    return bind(
+        _constant_map_p,
+        jnp.asarray(matrix, x.dtype),
+        x,
+        transposed=False,
+        precision=precision,
     )
 
 
@@ -34,37 +38,37 @@ def _evaluate(matrix: Array, x: Array, *, transposed: bool, precision: Any) -> A
     return jax.lax.dot_general(matrix, x, contract, precision=precision)
 
 
-def _abstract(matrix: Any, x: Any, *, transposed: bool, precision: Any) -> ShapedArray:
+def _abstract(matrix: Any, x: Any, *, transposed: bool, precision: Any) -> Any:
     rows = matrix.shape[1 if transposed else 0]
-    return ShapedArray((rows, *x.shape[1:]), x.dtype)
+    return result_type(x, (rows, *x.shape[1:]), (None, *explicit_spec(x)[1:]))
 
 
 def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Array, Any]:
     matrix, x = primals
-    out = constant_map_p.bind(matrix, x, **params)
+    out = bind(_constant_map_p, matrix, x, **params)
     if type(tangents[1]) is ad.Zero:
         return out, ad.Zero(jax.typeof(out).to_tangent_aval())
-    return out, constant_map_p.bind(matrix, tangents[1], **params)
+    return out, bind(_constant_map_p, matrix, tangents[1], **params)
 
 
 def _transpose(ct: Any, matrix: Any, x: Any, *, transposed: bool, **params: Any) -> Any:
     if type(ct) is ad.Zero:
         return None, ad.Zero(x.aval)
-    back = constant_map_p.bind(matrix, ct, transposed=not transposed, **params)
+    back = bind(_constant_map_p, matrix, ct, transposed=not transposed, **params)
     return None, back
 
 
 def _batch(args: Any, dims: Any, **params: Any) -> tuple[Array, int]:
     matrix, x = args
-    return constant_map_p.bind(matrix, jnp.moveaxis(x, dims[1], 1), **params), 1
+    return bind(_constant_map_p, matrix, jnp.moveaxis(x, dims[1], 1), **params), 1
 
 
-constant_map_p = Primitive("constant_map")
-constant_map_p.def_impl(_evaluate)
-constant_map_p.def_abstract_eval(_abstract)
+_constant_map_p = Primitive("constant_map")
+_constant_map_p.def_impl(_evaluate)
+_constant_map_p.def_abstract_eval(_abstract)
 mlir.register_lowering(
-    constant_map_p, mlir.lower_fun(_evaluate, multiple_results=False)
+    _constant_map_p, mlir.lower_fun(_evaluate, multiple_results=False)
 )
-ad.primitive_jvps[constant_map_p] = _jvp
-ad.primitive_transposes[constant_map_p] = _transpose
-batching.primitive_batchers[constant_map_p] = _batch
+ad.primitive_jvps[_constant_map_p] = _jvp
+ad.primitive_transposes[_constant_map_p] = _transpose
+batching.primitive_batchers[_constant_map_p] = _batch

@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
+from eqjax._core._primitives import bind, explicit_spec, result_type
 from eqjax.o3._constants import Precision
 
 
@@ -23,7 +23,7 @@ def frame_product(
     a: Array, b: Array, *, transpose: bool = False, precision: Precision = "highest"
 ) -> Array:
     """a b, or a^T b with `transpose`; matrices of one dtype."""
-    return frame_product_p.bind(a, b, swap=(transpose, False), precision=precision)
+    return bind(_frame_product_p, a, b, swap=(transpose, False), precision=precision)
 
 
 def _evaluate(a: Array, b: Array, *, swap: tuple[bool, bool], precision: Any) -> Array:
@@ -41,27 +41,27 @@ def _evaluate_on_cpu(
     return _evaluate(a, b, swap=(False, swap[1]), precision=precision)
 
 
-def _abstract(
-    a: Any, b: Any, *, swap: tuple[bool, bool], precision: Any
-) -> ShapedArray:
+def _abstract(a: Any, b: Any, *, swap: tuple[bool, bool], precision: Any) -> Any:
     rows, columns = a.shape[-1 if swap[0] else -2], b.shape[-2 if swap[1] else -1]
-    return ShapedArray((*a.shape[:-2], rows, columns), a.dtype)
+    named = zip(explicit_spec(a)[:-2], explicit_spec(b)[:-2], strict=True)
+    batch = [left if left is not None else right for left, right in named]
+    return result_type(a, (*a.shape[:-2], rows, columns), (*batch, None, None))
 
 
 def _transpose_a(
     ct: Array, a: Any, b: Array, *, swap: tuple[bool, bool], precision: Any
 ) -> Array:
     if swap[0]:
-        return frame_product_p.bind(b, ct, swap=(swap[1], True), precision=precision)
-    return frame_product_p.bind(ct, b, swap=(False, not swap[1]), precision=precision)
+        return bind(_frame_product_p, b, ct, swap=(swap[1], True), precision=precision)
+    return bind(_frame_product_p, ct, b, swap=(False, not swap[1]), precision=precision)
 
 
 def _transpose_b(
     ct: Array, a: Array, b: Any, *, swap: tuple[bool, bool], precision: Any
 ) -> Array:
     if swap[1]:
-        return frame_product_p.bind(ct, a, swap=(True, swap[0]), precision=precision)
-    return frame_product_p.bind(a, ct, swap=(not swap[0], False), precision=precision)
+        return bind(_frame_product_p, ct, a, swap=(True, swap[0]), precision=precision)
+    return bind(_frame_product_p, a, ct, swap=(not swap[0], False), precision=precision)
 
 
 def _batch(args: Any, dims: Any, **params: Any) -> tuple[Array, int]:
@@ -76,19 +76,19 @@ def _batch(args: Any, dims: Any, **params: Any) -> tuple[Array, int]:
         else jnp.moveaxis(array, dim, 0)
         for array, dim in zip(args, dims, strict=True)
     )
-    return frame_product_p.bind(a, b, **params), 0
+    return bind(_frame_product_p, a, b, **params), 0
 
 
-frame_product_p = Primitive("frame_product")
-frame_product_p.def_impl(_evaluate)
-frame_product_p.def_abstract_eval(_abstract)
+_frame_product_p = Primitive("frame_product")
+_frame_product_p.def_impl(_evaluate)
+_frame_product_p.def_abstract_eval(_abstract)
 mlir.register_lowering(
-    frame_product_p, mlir.lower_fun(_evaluate, multiple_results=False)
+    _frame_product_p, mlir.lower_fun(_evaluate, multiple_results=False)
 )
 mlir.register_lowering(
-    frame_product_p,
+    _frame_product_p,
     mlir.lower_fun(_evaluate_on_cpu, multiple_results=False),
     platform="cpu",
 )
-ad.defbilinear(frame_product_p, _transpose_a, _transpose_b)
-batching.primitive_batchers[frame_product_p] = _batch
+ad.defbilinear(_frame_product_p, _transpose_a, _transpose_b)
+batching.primitive_batchers[_frame_product_p] = _batch
