@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 
-def bind(primitive: Any, *arguments: Array, **params: Any) -> Array:
+def bind(primitive: Any, *arguments: Any, **params: Any) -> Array:
     """Binds a primitive to arguments that vary over the same axes of a `shard_map`.
 
     Where one argument is the same on all devices of an axis and another is not, the

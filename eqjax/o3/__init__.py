@@ -1,10 +1,16 @@
 """Steerable operations for SO(3) and O(3): the fast path."""
 
+from eqjax.o3._align import Alignment as Alignment
+from eqjax.o3._align import align as align
+from eqjax.o3._align import rotate as rotate
+from eqjax.o3._align import rotate_back as rotate_back
 from eqjax.o3._clebsch_gordan import clebsch_gordan as clebsch_gordan
 from eqjax.o3._cp_factors import CPFactors as CPFactors
 from eqjax.o3._cp_factors import cp_factors as cp_factors
 from eqjax.o3._cp_product import cp_product as cp_product
 from eqjax.o3._degrees import Degrees as Degrees
+from eqjax.o3._expressivity import expressivity as expressivity
+from eqjax.o3._expressivity import interactability as interactability
 from eqjax.o3._gates import gate as gate
 from eqjax.o3._gates import norm_activation as norm_activation
 from eqjax.o3._layouts import from_cue as from_cue
@@ -17,7 +23,13 @@ from eqjax.o3._matrix_product import matrix_product as matrix_product
 from eqjax.o3._norms import merged_layer_norm as merged_layer_norm
 from eqjax.o3._norms import rms_norm as rms_norm
 from eqjax.o3._norms import separable_layer_norm as separable_layer_norm
+from eqjax.o3._s2_activations import s2_activation as s2_activation
+from eqjax.o3._s2_activations import swiglu_s2 as swiglu_s2
+from eqjax.o3._s2_grid import S2Grid as S2Grid
 from eqjax.o3._signal_products import gaunt_product as gaunt_product
+from eqjax.o3._signal_products import vector_signal_product as vector_signal_product
+from eqjax.o3._so2 import SO2Convolution as SO2Convolution
+from eqjax.o3._so2 import so2_linear as so2_linear
 from eqjax.o3._spherical_harmonics import spherical_harmonics as spherical_harmonics
 from eqjax.o3._symmetric_contraction import SymmetricContraction as SymmetricContraction
 from eqjax.o3._tensor_product import TensorProduct as TensorProduct

@@ -74,7 +74,7 @@ def align(
         >>> edge = jnp.array([3.0, 0.0, 4.0])
         >>> frame = o3.align(edge, 1)
         >>> y = o3.rotate(frame, o3.spherical_harmonics(1, edge)[:, None])
-        >>> [round(float(value), 4) for value in y[:, 0]]
+        >>> [round(abs(float(value)), 4) for value in y[:, 0]]
         [1.0, 8.6603, 0.0, 0.0]
 
     References:
@@ -246,9 +246,9 @@ def _angles(max_degree: int, vector: Array) -> tuple[Array, Array, Array]:
 # Constants, float64 ---------------------------------------------------------------
 
 
-# X(b)^T Y(a)^T is the rotation: X(b), about x, keeps the types of orders, cosine or sine,
-# so that each entry has one term: [m, n] cos(n a) where the types of m and n are the
-# same, -[m, -n] sin(n a) where they are not.
+# X(b)^T Y(a)^T is the rotation: X(b), about x, keeps the types of orders, cosine or
+# sine, so that each entry has one term: [m, n] cos(n a) where the types of m and n are
+# the same, -[m, -n] sin(n a) where they are not.
 
 
 @functools.lru_cache(maxsize=64)
@@ -268,7 +268,10 @@ def _tilt_table(max_degree: int, max_order: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _same_type(max_degree: int, max_order: int | None) -> np.ndarray:
-    """Whether orders of rows and columns are of one type; rows by degree without order."""
+    """Whether orders of rows and columns are of one type.
+
+    Rows stand by order, without `max_order` by degree.
+    """
     columns = row_order_by_degree(max_degree)
     rows = columns if max_order is None else row_order(max_degree, max_order)
     sine = [np.array([m < 0 for _, m in order]) for order in (rows, columns)]

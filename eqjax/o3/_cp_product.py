@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_condition, check_shape
-from eqjax.o3._constant_map import constant_map
-from eqjax.o3._constants import Precision
+from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._cp_factors import cp_factors
 from eqjax.o3._layouts import feature_degrees
 from eqjax.o3._linear import check_same_dtype

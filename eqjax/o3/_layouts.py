@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from eqjax._core._checks import check_choice, check_condition, check_shape
 from eqjax.groups import SO, O
 from eqjax.o3._clebsch_gordan import check_table
-from eqjax.o3._constants import Precision, apply_constant
+from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._degrees import Degrees
 from eqjax.reps import Irrep, irrep
 from eqjax.reps._so3 import wigner
@@ -287,7 +287,7 @@ def _rename(
     for l in range(max_degree + 1):
         d = wigner(l, _RENAMING, np)
         part = block[l * l : (l + 1) ** 2]
-        parts.append(apply_constant(d if back else d.T, part, precision=precision))
+        parts.append(constant_map(d if back else d.T, part, precision=precision))
     return jnp.concatenate(parts)
 
 

@@ -12,16 +12,21 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_choice
 from eqjax.o3._clebsch_gordan import check_table, clebsch_gordan
-from eqjax.o3._constant_map import constant_map
-from eqjax.o3._constants import Precision
+from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._polynomial import Term, Terms, polynomial
 from eqjax.o3._s2_grid import read_only
-from eqjax.o3._signal_products import NAMES, check_pair, check_weights, weighted
+from eqjax.o3._signal_products import (
+    NAMES,
+    bilinear_terms,
+    check_pair,
+    check_weights,
+    weighted,
+)
 
 Couplings: TypeAlias = Literal["all", "even", "odd"]
 
-# Up to this many terms, one loop over the couplings takes less time than changes of
-# basis to matrices and back (benchmarks/o3_signal_products.py).
+# Measured on 2 cores: up to this many terms, one loop over the couplings takes less
+# time than changes of basis to matrices and back.
 MAX_DIRECT_TERMS = 64
 
 
@@ -94,7 +99,7 @@ def matrix_product(
     direct = None
     if n <= 1:
         direct = _direct_terms(n, degrees, couplings)
-    if direct is not None and len(direct.entries) <= MAX_DIRECT_TERMS:
+    if direct is not None:
         out = polynomial(direct, x, y)
     else:
         p = constant_map(_matrices(n, degrees[0]), x, precision=precision)
@@ -135,7 +140,9 @@ def _product_terms(n: int, couplings: Couplings) -> Terms:
 
 
 @functools.lru_cache(maxsize=32)
-def _direct_terms(n: int, degrees: tuple[int, int, int], couplings: Couplings) -> Terms:
+def _direct_terms(
+    n: int, degrees: tuple[int, int, int], couplings: Couplings
+) -> Terms | None:
     """The product of features, without matrices in between."""
     size = 2 * n + 1
     p, q, r = (_matrices(n, degree).reshape(size, size, -1) for degree in degrees)
@@ -143,9 +150,4 @@ def _direct_terms(n: int, degrees: tuple[int, int, int], couplings: Couplings) -
     if couplings != "all":
         swapped = np.einsum("bci,abj,ack->kij", p, q, r) / size
         table = (table + (swapped if couplings == "even" else -swapped)) / 2
-    # What is left of zeros is rounding, far below.
-    entries = [
-        Term(int(k), ((int(i),), (int(j),)), float(table[k, i, j]))
-        for k, i, j in np.argwhere(np.abs(table) > 1e-12)
-    ]
-    return Terms(entries, table.shape)
+    return bilinear_terms(table, MAX_DIRECT_TERMS)

@@ -136,17 +136,20 @@ def _evaluate(
     return _summed(out, axes[0], reduced).astype(arguments[0].dtype)
 
 
-def _evaluate_in_place(
+def _evaluate_on_cpu(
     *arguments: Array, terms: Terms, axes: tuple[int, ...], reduced: tuple[int, ...]
 ) -> Array:
-    """The same on a CPU, where XLA copies what it stacks, but updates in place.
+    """The same as XLA on a CPU wants it.
 
-    An update runs on one core only, so that few rows are stacked there too.
+    It copies what it stacks, but updates in place; an update runs on one core only, so
+    that few rows are stacked there too. And it would compute a cheap result again in
+    everything that uses it, which the barrier prevents.
     """
     # An update must have the sharding of what it goes into; a stack finds its own.
     sharded = any(any(explicit_spec(jax.typeof(a))) for a in arguments)
     if terms.dims[0] <= _MAX_STACKED or sharded:
-        return _evaluate(*arguments, terms=terms, axes=axes, reduced=reduced)
+        out = _evaluate(*arguments, terms=terms, axes=axes, reduced=reduced)
+        return jax.lax.optimization_barrier(out)
     rows = _rows(*arguments, terms=terms, axes=axes)
     shape = list(rows[0].shape)
     shape.insert(axes[0], len(rows))
@@ -157,7 +160,8 @@ def _evaluate_in_place(
         out = jax.lax.dynamic_update_slice(
             out, jnp.expand_dims(row, axes[0]), tuple(start)
         )
-    return _summed(out, axes[0], reduced).astype(arguments[0].dtype)
+    out = _summed(out, axes[0], reduced).astype(arguments[0].dtype)
+    return jax.lax.optimization_barrier(out)
 
 
 def _summed(out: Array, axis: int, reduced: tuple[int, ...]) -> Array:
@@ -236,7 +240,7 @@ _polynomial_p.def_impl(_evaluate)
 mlir.register_lowering(_polynomial_p, mlir.lower_fun(_evaluate, multiple_results=False))
 mlir.register_lowering(
     _polynomial_p,
-    mlir.lower_fun(_evaluate_in_place, multiple_results=False),
+    mlir.lower_fun(_evaluate_on_cpu, multiple_results=False),
     platform="cpu",
 )
 

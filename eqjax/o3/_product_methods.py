@@ -10,8 +10,7 @@ from jaxtyping import Array
 
 from eqjax.o3._align import align, rotate, row_order
 from eqjax.o3._clebsch_gordan import clebsch_gordan
-from eqjax.o3._constant_map import constant_map
-from eqjax.o3._constants import Precision
+from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._degrees import Degrees
 from eqjax.o3._frame_product import frame_product
 from eqjax.o3._paths import Couplings, rounded

@@ -17,21 +17,26 @@ from eqjax._core._checks import (
     check_floating,
     check_size,
 )
-from eqjax.o3._clebsch_gordan import MAX_DEGREE, clebsch_gordan
-from eqjax.o3._constant_map import constant_map
-from eqjax.o3._constants import Precision
-from eqjax.o3._harmonics_table import harmonics
+from eqjax.o3._clebsch_gordan import MAX_DEGREE
+from eqjax.o3._constants import Precision, constant_map
+from eqjax.o3._polynomial import Term, Terms, polynomial
 from eqjax.o3._s2_grid import (
     check_degree_weights,
     check_same_dtype,
     exact_shape,
     from_grid_matrix,
     grid_points,
-    read_only,
     spread,
     to_grid_matrix,
 )
+from eqjax.o3._vector_harmonics import field_matrices, field_tables
 
+# Measured on 2 cores: up to this many terms, one loop over the couplings takes less
+# time than going to a grid and back. For fields also beyond, but that compiles slowly.
+MAX_GAUNT_TERMS = 100
+MAX_VECTOR_TERMS = 800
+# The largest sum of degrees whose terms are counted.
+MAX_DIRECT_DEGREE = 9
 # The features of a product, and the keys of its weights.
 NAMES = ("x", "y", "out")
 
@@ -48,14 +53,15 @@ def gaunt_product(
 
         out_l3 = c_l3 sum_{l1, l2} g(l1, l2, l3) C^{l1 l2 l3}(a_l1 x_l1, b_l2 y_l2)
 
-    with the coefficients C of `clebsch_gordan` and Gaunt's numbers g, which vanish
-    unless l1 + l2 + l3 is even. It commutes with SO(3), and with O(3) where both
+    with the coefficients C of `clebsch_gordan` and Gaunt's numbers g, the square root
+    of (2 l1 + 1)(2 l2 + 1) / (2 l3 + 1) times the entry of C at orders (0, 0, 0), which
+    vanish unless l1 + l2 + l3 is even. It commutes with SO(3), and with O(3) where both
     features have natural parity, (-1)^l; so has the result then. If x has parities
     s (-1)^l and y has t (-1)^l, the result has s t (-1)^l.
 
-    The grid is exact, and its matrices are the whole cost. There are 3 (L + 1) weights
-    for the 23 couplings of L = 3, so the product is less expressive than one with a
-    weight for each coupling: see `expressivity`.
+    It is evaluated on an exact grid or, for the smallest degrees, coupling by coupling.
+    There are 12 weights for the 23 couplings of degrees up to 3, so the product is less
+    expressive than one with a weight for each coupling: see `expressivity`.
 
     Args:
         x: Features of degrees 0, .., l_x.
@@ -87,19 +93,17 @@ def gaunt_product(
     """
     degree_x, degree_y = check_pair(x, y, max_degree_out)
     a, b, c = check_weights(weights, (degree_x, degree_y, max_degree_out), x)
-    shape = exact_shape(degree_x + degree_y + max_degree_out)
-    f = constant_map(
-        to_grid_matrix(shape, degree_x),
-        weighted(a, x, degree_x, precision),
-        precision=precision,
-    )
-    g = constant_map(
-        to_grid_matrix(shape, degree_y),
-        weighted(b, y, degree_y, precision),
-        precision=precision,
-    )
-    project = from_grid_matrix(shape, max_degree_out)
-    out = constant_map(project, f * g, precision=precision)
+    x = weighted(a, x, degree_x, precision)
+    y = weighted(b, y, degree_y, precision)
+    direct = _gaunt_terms(degree_x, degree_y, max_degree_out)
+    if direct is not None:
+        out = polynomial(direct, x, y)
+    else:
+        shape = exact_shape(degree_x + degree_y + max_degree_out)
+        f = constant_map(to_grid_matrix(shape, degree_x), x, precision=precision)
+        g = constant_map(to_grid_matrix(shape, degree_y), y, precision=precision)
+        project = from_grid_matrix(shape, max_degree_out)
+        out = constant_map(project, f * g, precision=precision)
     return weighted(c, out, max_degree_out, precision)
 
 
@@ -128,7 +132,8 @@ def vector_signal_product(
     `couplings="all"` takes all three, and couples both odd and even sums, but for
     (0, 0, 0). It commutes with SO(3) only.
 
-    The grid is exact, with no more points than that of `gaunt_product`.
+    It is evaluated on an exact grid, with no more points than that of `gaunt_product`,
+    or coupling by coupling for small degrees.
 
     Args:
         x: Features of degrees 0, .., l_x.
@@ -136,8 +141,8 @@ def vector_signal_product(
         max_degree_out: l_out.
         couplings: Which types l' there are.
         weights: a, b and the same of the result by the keys "x", "y", "out", each of
-            shape (types, degrees or 1, channels or 1), types in the order j - 1, (j,)
-            j + 1. Those of types that do not exist, for j = 0, have no effect.
+            shape (types, degrees or 1, channels or 1), types in the order j - 1,
+            (j,) j + 1. Those of types that do not exist, for j = 0, have no effect.
             Default: ones.
         precision: Of the matrix products.
 
@@ -176,10 +181,23 @@ def vector_signal_product(
     # l1 + l2 + l3: less than the degrees of the three fields.
     total = degree_x + degree_y + max_degree_out
     shape = exact_shape(total if couplings == "all" else max(total - 1, 0))
-    f_r, f_p, f_a = _to_field(shape, degree_x, types, a, x, precision)
-    g_r, g_p, g_a = _to_field(shape, degree_y, types, b, y, precision)
-    cross = (f_p * g_a - f_a * g_p, f_a * g_r - f_r * g_a, f_r * g_p - f_p * g_r)
-    return _from_field(shape, max_degree_out, types, c, cross, precision)
+    xs = _weighted_parts(types, a, x, degree_x, precision)
+    ys = _weighted_parts(types, b, y, degree_y, precision)
+    direct = _vector_terms(shape, degrees, len(types))
+    if direct is not None:
+        out = polynomial(direct, jnp.concatenate(xs), jnp.concatenate(ys))
+        outs = jnp.split(out, len(types))
+    else:
+        f_r, f_p, f_a = _to_field(shape, degree_x, xs, precision)
+        g_r, g_p, g_a = _to_field(shape, degree_y, ys, precision)
+        cross = (f_p * g_a - f_a * g_p, f_a * g_r - f_r * g_a, f_r * g_p - f_p * g_r)
+        outs = _from_field(shape, max_degree_out, len(types), cross, precision)
+    parts = _parts(types, c, max_degree_out, x)
+    rows = [
+        weighted(part, values, max_degree_out, precision)
+        for part, values in zip(parts, outs, strict=True)
+    ]
+    return functools.reduce(jnp.add, rows)
 
 
 def check_pair(x: Any, y: Any, max_degree_out: int) -> tuple[int, int]:
@@ -241,79 +259,50 @@ def weighted(
     return x * spread(weights, max_degree, precision=precision)
 
 
-@functools.lru_cache(maxsize=64)
-def vector_harmonics(shape: tuple[int, int], l: int, j: int) -> np.ndarray:
-    """Fields of degree j that couple Y_l with the directions, (points, 3, 2 j + 1).
-
-    The components are along r, along e_p = e_a x r and along e_a, the direction of
-    growing azimuth: right-handed, orthonormal, and defined at every point, for no point
-    of a grid is a pole.
-    """
-    points, _ = grid_points(shape)
-    y = harmonics(l, points)[:, l * l :]
-    fields = np.einsum("nm,mek->nek", y, clebsch_gordan(l, 1, j))
-    radius = np.sqrt(points[:, 2] ** 2 + points[:, 0] ** 2)
-    azimuthal = np.stack([points[:, 2], 0 * radius, -points[:, 0]], 1) / radius[:, None]
-    frame = np.stack([points, np.cross(azimuthal, points), azimuthal], axis=1)
-    return read_only(np.einsum("nde,nek->ndk", frame, fields))
+def bilinear_terms(table: np.ndarray, limit: int) -> Terms | None:
+    """The terms of out_k = sum_ij table[k, i, j] x_i y_j, or None if too many."""
+    # What is left of zeros is rounding, far below.
+    places = np.argwhere(np.abs(table) > 1e-12).tolist()
+    if len(places) > limit:
+        return None
+    entries = [Term(k, ((i,), (j,)), float(table[k, i, j])) for k, i, j in places]
+    return Terms(entries, table.shape)
 
 
 @functools.lru_cache(maxsize=64)
-def _field_tables(
-    shape: tuple[int, int], max_degree: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The parts that fields are made of, and how much of each is in every type.
+def _gaunt_terms(degree_x: int, degree_y: int, degree_out: int) -> Terms | None:
+    """The couplings of a Gaunt product."""
+    if degree_x + degree_y + degree_out > MAX_DIRECT_DEGREE:
+        return None
+    shape = exact_shape(degree_x + degree_y + degree_out)
+    f, g = (to_grid_matrix(shape, degree) for degree in (degree_x, degree_y))
+    project = from_grid_matrix(shape, degree_out)
+    table = np.einsum("kn,ni,nj->kij", project, f, g, optimize=True)
+    return bilinear_terms(table, MAX_GAUNT_TERMS)
 
-    At every point, a field of l' = j - 1 or j + 1 is a number times Y_j r plus a number
-    times the normalised gradient of Y_j, and one of l' = j a number times r x gradient:
-    with weights there is no need to evaluate each type.
 
-    Returns:
-        Along e_p and e_a the gradients, both (points, dim), and the numbers, of shape
-        (types l' = j - 1, j, j + 1; parts Y r, gradient, r x gradient; degrees).
-    """
-    points, _ = grid_points(shape)
-    # The parts are measured on a grid that is exact for squares of fields.
-    fine = exact_shape(2 * max_degree + 2)
-    fine_points, fine_weights = grid_points(fine)
-    scalars = harmonics(max_degree, fine_points)
-    gradients = np.zeros((2, len(points), (max_degree + 1) ** 2))
-    amounts = np.zeros((3, 3, max_degree + 1))
-    for j in range(max_degree + 1):
-        where = slice(j * j, (j + 1) ** 2)
-        gradient = np.zeros((len(fine_points), 2, 2 * j + 1))
-        if j > 0:
-            tangential = vector_harmonics(fine, j - 1, j)[:, 1:]
-            square = np.einsum("n,ndk->", fine_weights, tangential**2)
-            scale = math.sqrt((2 * j + 1) / square)
-            gradient = scale * tangential
-            here = scale * vector_harmonics(shape, j - 1, j)[:, 1:]
-            gradients[:, :, where] = here.transpose(1, 0, 2)
-        turned = np.stack([-gradient[:, 1], gradient[:, 0]], axis=1)
-        for index, l in enumerate((j - 1, j, j + 1)):
-            if l < 0 or (l, j) == (0, 0):
-                continue
-            field = vector_harmonics(fine, l, j)
-            mean = fine_weights / (2 * j + 1)
-            amounts[index, 0, j] = np.einsum(
-                "n,nk,nk->", mean, field[:, 0], scalars[:, where]
-            )
-            for part, basis in ((1, gradient), (2, turned)):
-                amounts[index, part, j] = np.einsum(
-                    "n,ndk,ndk->", mean, field[:, 1:], basis
-                )
-    return read_only(gradients[0]), read_only(gradients[1]), read_only(amounts)
+@functools.lru_cache(maxsize=64)
+def _vector_terms(
+    shape: tuple[int, int], degrees: tuple[int, int, int], num_parts: int
+) -> Terms | None:
+    """The couplings of a vector signal product, between the parts of fields."""
+    if sum(degrees) > MAX_DIRECT_DEGREE:
+        return None
+    f, g, h = (field_matrices(shape, degree, num_parts) for degree in degrees)
+    cross = np.zeros((3, 3, 3))
+    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        cross[a, b, c], cross[a, c, b] = 1, -1
+    mean = grid_points(shape)[1]
+    table = np.einsum("n,abc,ank,bni,cnj->kij", mean, cross, h, f, g, optimize=True)
+    return bilinear_terms(table, MAX_VECTOR_TERMS)
 
 
 def _parts(
-    shape: tuple[int, int],
-    max_degree: int,
-    types: tuple[int, ...],
-    weights: Array | None,
-    like: Array,
+    types: tuple[int, ...], weights: Array | None, max_degree: int, like: Array
 ) -> list[Array]:
     """Weights (degrees, channels or 1) of the parts Y r, gradient, (r x gradient)."""
-    amounts = _field_tables(shape, max_degree)[2]
+    # Any grid will do.
+    amounts = field_tables((1, 1), max_degree)[2]
     found = []
     for part in range(len(types)):
         total: Any = 0.0
@@ -324,58 +313,45 @@ def _parts(
     return found
 
 
-def _to_field(
-    shape: tuple[int, int],
-    max_degree: int,
+def _weighted_parts(
     types: tuple[int, ...],
     weights: Array | None,
     x: Array,
+    max_degree: int,
     precision: Precision,
-) -> tuple[Array, Array, Array]:
+) -> list[Array]:
+    """The coefficients of the parts of a field."""
+    parts = _parts(types, weights, max_degree, x)
+    return [weighted(part, x, max_degree, precision) for part in parts]
+
+
+def _to_field(
+    shape: tuple[int, int], max_degree: int, parts: list[Array], precision: Precision
+) -> list[Array]:
     """Radial, polar and azimuthal components of the field at the points."""
-    polar, azimuthal, _ = _field_tables(shape, max_degree)
-    parts = [
-        weighted(part, x, max_degree, precision)
-        for part in _parts(shape, max_degree, types, weights, x)
+    radial, *tangent = field_matrices(shape, max_degree, len(parts))
+    dim = len(parts[0])
+    along = jnp.concatenate(parts[1:])
+    return [
+        constant_map(radial[:, :dim], parts[0], precision=precision),
+        *(constant_map(a[:, dim:], along, precision=precision) for a in tangent),
     ]
-    radial = to_grid_matrix(shape, max_degree)
-    tangent = parts[1]
-    if len(parts) == 3:
-        tangent = jnp.concatenate(parts[1:])
-        polar, azimuthal = (
-            np.concatenate([polar, -azimuthal], axis=1),
-            np.concatenate([azimuthal, polar], axis=1),
-        )
-    return (
-        constant_map(radial, parts[0], precision=precision),
-        constant_map(polar, tangent, precision=precision),
-        constant_map(azimuthal, tangent, precision=precision),
-    )
 
 
 def _from_field(
     shape: tuple[int, int],
     max_degree: int,
-    types: tuple[int, ...],
-    weights: Array | None,
+    num_parts: int,
     field: tuple[Array, Array, Array],
     precision: Precision,
-) -> Array:
-    """The coefficients of a field: the transpose of `_to_field`, averaged."""
-    polar, azimuthal, _ = _field_tables(shape, max_degree)
-    radial = to_grid_matrix(shape, max_degree)
-    mean = grid_points(shape)[1]
-
-    def project(table: np.ndarray, values: Array) -> Array:
-        return constant_map((table * mean[:, None]).T, values, precision=precision)
-
-    f_r, f_p, f_a = field
-    found = [project(radial, f_r), project(polar, f_p) + project(azimuthal, f_a)]
-    if len(types) == 3:
-        found.append(project(polar, f_a) - project(azimuthal, f_p))
-    parts = _parts(shape, max_degree, types, weights, f_r)
-    rows = [
-        weighted(part, values, max_degree, precision)
-        for part, values in zip(parts, found, strict=True)
+) -> list[Array]:
+    """The parts of a field: the transpose of `_to_field`, averaged over the points."""
+    matrices = field_matrices(shape, max_degree, num_parts)
+    radial, *tangent = matrices * grid_points(shape)[1][:, None]
+    dim = (max_degree + 1) ** 2
+    along = [
+        constant_map(a[:, dim:].T, f, precision=precision)
+        for a, f in zip(tangent, field[1:], strict=True)
     ]
-    return functools.reduce(jnp.add, rows)
+    first = constant_map(radial[:, :dim].T, field[0], precision=precision)
+    return [first, *jnp.split(along[0] + along[1], num_parts - 1)]

@@ -109,7 +109,7 @@ def _from_angles(max_degree: int, r: Array) -> list[Array]:
 
 
 def multiples(max_degree: int, cos: Array, sin: Array) -> Array:
-    """cos(m t), m = 0, .., L, then sin(m t), m = 1, .., L, from those of t, shape (1,)."""
+    """cos(m t), m = 0, .., L, then sin(m t), m > 0, from those of t, shape (1,)."""
     c, s = [jnp.ones_like(cos), cos], [sin]
     for _ in range(2, max_degree + 1):
         c_next = cos * c[-1] - sin * s[-1]
