@@ -54,7 +54,8 @@ def by_e3x() -> dict[str, Any]:
             normalization="racah",
         )
         x = (y * norms).T[None]
-        for axes, positions in (("kept", r), ("renamed", r[:, [1, 2, 0]])):
+        choices: Any = (("kept", r), ("renamed", r[:, [1, 2, 0]]))
+        for axes, positions in choices:
             there = o3.from_e3x(x, cartesian_order=cartesian_order, axes=axes)
             back = o3.to_e3x(there, cartesian_order=cartesian_order, axes=axes)
             rows[f"cartesian_order={cartesian_order}, axes {axes}"] = {

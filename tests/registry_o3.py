@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -159,6 +160,151 @@ def _cp_entry() -> Equivariant:
     )
 
 
+def _convolution_entry(conv: o3.SO2Convolution) -> Equivariant:
+    """The message of an edge, next to the poles of its frames too."""
+    params = conv.init(key=jax.random.key(0))
+    group = conv.degrees_in.group
+
+    def fn(x: jax.Array, r: jax.Array, radial: jax.Array) -> jax.Array:
+        weights = jax.tree.map(lambda a: a.astype(x.dtype), params)
+        return conv.apply(weights, x, r, radial=radial)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        num_degrees = conv.degrees_in.max_degree + 1
+        shapes = ((conv.degrees_in.dim, conv.channels_in), (3,))
+        return _draw(key, *shapes, (num_degrees, conv.channels_in))
+
+    def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+        x, _, radial = sample(key)
+        return {
+            "pole": (x, jnp.array([0.0, 1.0, 0.0]), radial),
+            "near the pole": (x, jnp.array([0.0, -2.0, 1e-9]), radial),
+        }
+
+    return Equivariant(
+        str(conv),
+        fn,
+        group,
+        (conv.degrees_in.apply, group.act, None),
+        conv.degrees_out.apply,
+        sample,
+        covers=(conv,),
+        singular=singular,
+        # Results are of size one, sums of some 20 terms.
+        singular_atol=1e-13,
+    )
+
+
+def _signal_entries() -> list[Equivariant]:
+    """Products of signals and matrices: what each commutes with, reflections too."""
+
+    def axial(degrees: o3.Degrees) -> Any:
+        """Parities opposite to the natural ones."""
+
+        def act(g: Any, x: jax.Array) -> jax.Array:
+            return degrees.apply(g, x) * jnp.where(g[1] % 2 == 0, 1, -1).astype(x.dtype)
+
+        return act
+
+    def entry(
+        name: str,
+        fn: Any,
+        degrees: tuple[o3.Degrees, ...],
+        act_out: Any,
+        types: int = 0,
+    ) -> Equivariant:
+        rows = (types,) if types else ()
+        sizes = [
+            (*rows, each.max_degree + 1, 2) for each in (*degrees[:2], degrees[-1])
+        ]
+
+        def product(weights: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+            named = dict(zip(("x", "y", "out"), weights, strict=True))
+            return fn(x, y, max_degree_out=degrees[-1].max_degree, weights=named)
+
+        def sample(key: jax.Array) -> tuple[Any, ...]:
+            shapes = [(each.dim, 2) for each in degrees[:2]]
+            *weights, x, y = _draw(key, *sizes, *shapes)
+            return tuple(weights), x, y
+
+        def singular(key: jax.Array) -> dict[str, tuple[Any, ...]]:
+            weights, x, y = sample(key)
+            return {"zero": (weights, 0 * x, 0 * y)}
+
+        return Equivariant(
+            f"o3.{name}",
+            product,
+            degrees[0].group,
+            (None, degrees[0].apply, degrees[1].apply),
+            act_out,
+            sample,
+            covers=(),
+            singular=singular,
+            composes=None,
+        )
+
+    odd = {"couplings": "odd"}
+    natural = tuple(o3.Degrees(l) for l in (2, 1, 2))
+    rotated = tuple(o3.Degrees(l, "none") for l in (2, 1, 2))
+    larger = tuple(o3.Degrees(l) for l in (2, 3, 3))
+    return [
+        entry("gaunt_product", o3.gaunt_product, larger, larger[2].apply),
+        entry(
+            "vector_signal_product",
+            partial(o3.vector_signal_product, **odd),
+            larger,
+            axial(larger[2]),
+            2,
+        ),
+        entry(
+            "vector_signal_product, all couplings",
+            partial(o3.vector_signal_product, couplings="all"),
+            rotated,
+            rotated[2].apply,
+            3,
+        ),
+        entry("matrix_product", o3.matrix_product, rotated, rotated[2].apply),
+        entry(
+            "matrix_product, even couplings",
+            partial(o3.matrix_product, couplings="even"),
+            natural,
+            natural[2].apply,
+        ),
+        entry(
+            "matrix_product, odd couplings",
+            partial(o3.matrix_product, **odd),
+            natural,
+            axial(natural[2]),
+        ),
+    ]
+
+
+def _grid_entry() -> Equivariant:
+    """What is a polynomial on the grid."""
+    grid, degrees = o3.S2Grid(2, 4), o3.Degrees(2)
+
+    def fn(x: jax.Array, gates: jax.Array) -> tuple[jax.Array, jax.Array]:
+        cubes = o3.s2_activation(grid, lambda f: f**3, x)
+        return cubes, o3.swiglu_s2(grid, x, gates=gates)
+
+    def sample(key: jax.Array) -> tuple[Any, ...]:
+        return _draw(key, (9, 4), (3, 2))
+
+    def act_out(g: Any, found: tuple[jax.Array, jax.Array]) -> Any:
+        return tuple(degrees.apply(g, part) for part in found)
+
+    return Equivariant(
+        "o3.s2_activation, swiglu_s2",
+        fn,
+        degrees.group,
+        (degrees.apply, None),
+        act_out,
+        sample,
+        covers=(grid,),
+        singular=lambda key: {"zero": (jnp.zeros((9, 4)), jnp.zeros((3, 2)))},
+    )
+
+
 PRODUCTS: tuple[o3.TensorProduct, ...] = (
     o3.TensorProduct(_natural, _natural, _both, channels=2),
     o3.TensorProduct(_rotated, _rotated, _rotated, channels=2, mode="uvu"),
@@ -170,6 +316,12 @@ O3: list[Equivariant] = [
     _harmonics_entry(),
     *(_product_entry(product) for product in PRODUCTS),
     _contraction_entry(),
+    *(
+        _convolution_entry(o3.SO2Convolution(o3.Degrees(2, p), o3.Degrees(1, p), 2, 3))
+        for p in ("none", "natural")
+    ),
+    *_signal_entries(),
+    _grid_entry(),
     _channelwise_entry(),
     _cp_entry(),
 ]

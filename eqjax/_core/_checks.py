@@ -63,6 +63,19 @@ def check_floating(name: str, array: Any) -> None:
         )
 
 
+def check_same_dtype(name: str, array: Any, like: Any, *, other: str = "x") -> None:
+    """Checks that an array has the dtype of another argument.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    check_condition(
+        array.dtype == like.dtype,
+        f"`{name}` must have the dtype {like.dtype} of `{other}`, got {array.dtype}. "
+        "Convert one of them.",
+    )
+
+
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Checks that `value` is one of `choices`."""
     choices = tuple(choices)

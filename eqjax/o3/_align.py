@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_condition, check_floating, check_shape, check_size
 from eqjax.o3._clebsch_gordan import check_table
-from eqjax.o3._constants import Precision
+from eqjax.o3._constants import Precision, read_only
 from eqjax.o3._frame_product import frame_product
 from eqjax.o3._wigner import POLE, multiples, quarter_turn, signed, tilt_table
 
@@ -263,7 +263,7 @@ def _tilt_table(max_degree: int, max_order: int) -> np.ndarray:
         table[: l + 1, block, block] = x[: l + 1]
         table[size : size + l, block, block] = x[l + 1 :]
     index = [l * l + l + m for l, m in row_order(max_degree, max_order)]
-    return _read_only(table[:, index].reshape(2 * max_degree + 1, -1))
+    return read_only(table[:, index].reshape(2 * max_degree + 1, -1))
 
 
 @functools.lru_cache(maxsize=64)
@@ -275,7 +275,7 @@ def _same_type(max_degree: int, max_order: int | None) -> np.ndarray:
     columns = row_order_by_degree(max_degree)
     rows = columns if max_order is None else row_order(max_degree, max_order)
     sine = [np.array([m < 0 for _, m in order]) for order in (rows, columns)]
-    return _read_only(sine[0][:, None] == sine[1][None])
+    return read_only(sine[0][:, None] == sine[1][None])
 
 
 @functools.lru_cache(maxsize=64)
@@ -290,7 +290,7 @@ def _product_table(max_degree: int, max_order: int) -> np.ndarray:
     tilts = _tilt_table(max_degree, max_order).reshape(turns.shape)
     d = (tilts[:, None] * turns[None]).reshape(-1, size**2)
     turned = d @ _quarter_turns(max_degree)
-    return _read_only(np.concatenate([d, turned]).reshape(-1, same.size))
+    return read_only(np.concatenate([d, turned]).reshape(-1, same.size))
 
 
 @functools.lru_cache(maxsize=64)
@@ -301,7 +301,7 @@ def _quarter_turns(max_degree: int) -> np.ndarray:
     for l in range(max_degree + 1):
         block = slice(l * l, (l + 1) ** 2)
         total[block, block] = quarter_turn(l)
-    return _read_only(total)
+    return read_only(total)
 
 
 @functools.lru_cache(maxsize=256)
@@ -309,9 +309,4 @@ def _rescaling(max_degree: int, max_order: int) -> np.ndarray:
     """Of each row."""
     degrees = np.array([l for l, _ in row_order(max_degree, max_order)])
     scale = np.sqrt((2 * degrees + 1) / (2 * max_order + 1))
-    return _read_only(np.where(degrees > max_order, scale, 1.0))
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
+    return read_only(np.where(degrees > max_order, scale, 1.0))

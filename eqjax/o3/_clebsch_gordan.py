@@ -8,6 +8,7 @@ import numpy as np
 
 from eqjax._core._checks import check_condition, check_size
 from eqjax.groups import SO
+from eqjax.o3._constants import read_only
 from eqjax.reps import clebsch_gordan as couplings
 from eqjax.reps import irrep
 
@@ -54,9 +55,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> np.ndarray:
         f"{l3}.",
     )
     irreps = [irrep(SO(3), l) for l in (l1, l2, l3)]
-    table = np.ascontiguousarray(couplings(*irreps)[0].transpose(1, 2, 0))
-    table.setflags(write=False)
-    return table
+    return read_only(np.ascontiguousarray(couplings(*irreps)[0].transpose(1, 2, 0)))
 
 
 def check_table(name: str, l: int) -> None:

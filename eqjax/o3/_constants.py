@@ -24,6 +24,12 @@ from eqjax._core._primitives import bind, explicit_spec, result_type
 Precision = jax.lax.PrecisionLike
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The array, protected from writes, since a cache holds it."""
+    array.setflags(write=False)
+    return array
+
+
 def constant_map(
     matrix: np.ndarray, x: Array, *, precision: Precision = "highest"
 ) -> Array:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_condition, check_shape
+from eqjax._core._checks import check_condition, check_same_dtype, check_shape
 from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._cp_factors import cp_factors
 from eqjax.o3._layouts import feature_degrees
-from eqjax.o3._linear import check_same_dtype
 
 
 def cp_product(

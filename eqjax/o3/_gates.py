@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_shape
+from eqjax._core._checks import check_same_dtype, check_shape
 from eqjax.o3._layouts import feature_degrees, per_component
-from eqjax.o3._linear import check_same_dtype
 from eqjax.o3._norms import widen
 
 

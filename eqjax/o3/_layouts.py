@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from eqjax._core._checks import check_choice, check_condition, check_shape
 from eqjax.groups import SO, O
 from eqjax.o3._clebsch_gordan import check_table
-from eqjax.o3._constants import Precision, constant_map
+from eqjax.o3._constants import Precision, constant_map, read_only
 from eqjax.o3._degrees import Degrees
 from eqjax.reps import Irrep, irrep
 from eqjax.reps._so3 import wigner
@@ -261,9 +261,7 @@ def per_component(
 @functools.lru_cache(maxsize=256)
 def _irrep_of_component(degrees: Degrees) -> np.ndarray:
     dims = [rep.dim for rep in degrees.irreps]
-    index = np.repeat(np.arange(len(dims), dtype=np.int32), dims)
-    index.setflags(write=False)
-    return index
+    return read_only(np.repeat(np.arange(len(dims), dtype=np.int32), dims))
 
 
 def _from_cartesian(max_degree: int) -> np.ndarray:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-from eqjax._core._checks import check_condition, check_shape, check_size
+from eqjax._core._checks import check_same_dtype, check_shape, check_size
 from eqjax.o3._constants import Precision
 from eqjax.o3._degrees import Degrees
 from eqjax.o3._layouts import feature_degrees, per_component
@@ -109,12 +108,3 @@ def init_linear(
     bound = 1 / math.sqrt(channels_in)
     shape = (len(degrees.irreps), channels_in, channels_out)
     return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-
-def check_same_dtype(name: str, array: Any, x: Any, other: str = "x") -> None:
-    """Checks that an argument has the dtype of the feature."""
-    check_condition(
-        array.dtype == x.dtype,
-        f"`{name}` must have the dtype {x.dtype} of `{other}`, got {array.dtype}. "
-        "Convert one of them.",
-    )

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_positive, check_shape
+from eqjax._core._checks import check_positive, check_same_dtype, check_shape
 from eqjax.o3._degrees import Degrees
 from eqjax.o3._layouts import feature_degrees, per_component
-from eqjax.o3._linear import check_same_dtype
 
 
 def merged_layer_norm(

@@ -6,16 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
 from eqjax._core._checks import check_condition
 from eqjax.o3._degrees import Degrees
 
 PathSet: TypeAlias = Literal["all", "even"] | tuple[tuple[int, int, int], ...]
-
-# Coefficients below are rounding errors of zero.
-ZERO = 1e-10
-_DECIMALS = 14
 
 
 class Path(NamedTuple):
@@ -98,8 +92,3 @@ def _find(couplings: Couplings) -> tuple[Path, ...]:
         f"There is no coupling of {features} among the paths {chosen!r}.",
     )
     return tuple(found)
-
-
-def rounded(table: np.ndarray) -> np.ndarray:
-    """Coefficients that are equal but for rounding become equal numbers."""
-    return np.where(np.abs(table) > ZERO, np.round(table, _DECIMALS), 0.0)

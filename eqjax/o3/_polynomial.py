@@ -21,9 +21,14 @@ from jaxtyping import Array
 
 from eqjax._core._primitives import bind, explicit_spec, result_type
 
-# Measured on 2 cores: beyond this many rows the copy costs more than the second core
-# brings.
+# Measured on 2 cores: with more rows, or fewer terms in each, copying them costs more
+# than the second core brings.
 _MAX_STACKED = 32
+_MIN_TERMS = 3
+# Coefficients that are equal but for rounding shall be equal numbers.
+_DECIMALS = 14
+# Coefficients below are what rounding leaves of zero.
+ZERO = 1e-10
 
 
 class Term(NamedTuple):
@@ -38,15 +43,18 @@ class Terms:
     """The terms of a polynomial map of arguments a_1, .., a_r. Hashable.
 
     Args:
-        entries: The terms, in any order; monomials are sorted.
+        entries: The terms, in any order; monomials are sorted. Coefficients are of size
+            one, and rounded to 14 decimals.
         dims: Number of components of the result and of each argument.
     """
 
     __slots__ = ("_hash", "dims", "entries")
 
     def __init__(self, entries: Sequence[Term], dims: Sequence[int]) -> None:
-        """Sorts the terms, and computes the hash once."""
-        self.entries = tuple(sorted(entries))
+        """Sorts the terms, rounds coefficients, and computes the hash once."""
+        self.entries = tuple(
+            sorted(Term(r, m, round(float(c), _DECIMALS)) for r, m, c in entries)
+        )
         self.dims = tuple(dims)
         self._hash = hash((self.entries, self.dims))
 
@@ -142,12 +150,14 @@ def _evaluate_on_cpu(
     """The same as XLA on a CPU wants it.
 
     It copies what it stacks, but updates in place; an update runs on one core only, so
-    that few rows are stacked there too. And it would compute a cheap result again in
-    everything that uses it, which the barrier prevents.
+    that what is not much to copy is stacked there too. And it would compute a cheap
+    result again in everything that uses it, which the barrier prevents.
     """
     # An update must have the sharding of what it goes into; a stack finds its own.
     sharded = any(any(explicit_spec(jax.typeof(a))) for a in arguments)
-    if terms.dims[0] <= _MAX_STACKED or sharded:
+    num_rows = terms.dims[0]
+    few = num_rows <= _MAX_STACKED and len(terms.entries) > _MIN_TERMS * num_rows
+    if few or sharded or reduced:
         out = _evaluate(*arguments, terms=terms, axes=axes, reduced=reduced)
         return jax.lax.optimization_barrier(out)
     rows = _rows(*arguments, terms=terms, axes=axes)
@@ -160,8 +170,7 @@ def _evaluate_on_cpu(
         out = jax.lax.dynamic_update_slice(
             out, jnp.expand_dims(row, axes[0]), tuple(start)
         )
-    out = _summed(out, axes[0], reduced).astype(arguments[0].dtype)
-    return jax.lax.optimization_barrier(out)
+    return jax.lax.optimization_barrier(out.astype(arguments[0].dtype))
 
 
 def _summed(out: Array, axis: int, reduced: tuple[int, ...]) -> Array:

@@ -13,8 +13,8 @@ from eqjax.o3._clebsch_gordan import clebsch_gordan
 from eqjax.o3._constants import Precision, constant_map
 from eqjax.o3._degrees import Degrees
 from eqjax.o3._frame_product import frame_product
-from eqjax.o3._paths import Couplings, rounded
-from eqjax.o3._polynomial import Term, Terms, polynomial
+from eqjax.o3._paths import Couplings
+from eqjax.o3._polynomial import ZERO, Term, Terms, polynomial
 
 
 def by_terms(
@@ -156,13 +156,13 @@ def product_terms(couplings: Couplings, *, separate: bool, weighted: bool) -> Te
     entries = []
     start = 0
     for n, path in enumerate(couplings.paths):
-        table = rounded(clebsch_gordan(*couplings.degrees(path)))
+        table = clebsch_gordan(*couplings.degrees(path))
         x, y = couplings.x.slices[path.x].start, couplings.y.slices[path.y].start
         out = start if separate else couplings.out.slices[path.out].start
         weight = ((n,),) if weighted else ()
-        for i, j, k in np.argwhere(table != 0).tolist():
+        for i, j, k in np.argwhere(np.abs(table) > ZERO).tolist():
             factors = ((x + i,), (y + j,), *weight)
-            entries.append(Term(out + k, factors, float(table[i, j, k])))
+            entries.append(Term(out + k, factors, table[i, j, k]))
         start += table.shape[2]
     dims = [start if separate else couplings.out.dim, couplings.x.dim, couplings.y.dim]
     return Terms(entries, dims + ([len(couplings.paths)] if weighted else []))
@@ -175,12 +175,12 @@ def _frame_terms(couplings: Couplings, weighted: bool) -> Terms:
     start = 0
     for n, path in enumerate(couplings.paths):
         l1, l2, l3 = couplings.degrees(path)
-        table = rounded(clebsch_gordan(l1, l2, l3))[:, l2]
+        table = clebsch_gordan(l1, l2, l3)[:, l2]
         weight = ((n,),) if weighted else ()
         x = couplings.x.slices[path.x].start
-        for i, k in np.argwhere(table != 0).tolist():
+        for i, k in np.argwhere(np.abs(table) > ZERO).tolist():
             factors = ((x + i,), (path.y,), *weight)
-            entries.append(Term(start + k, factors, float(table[i, k])))
+            entries.append(Term(start + k, factors, table[i, k]))
         start += 2 * l3 + 1
     dims = [start, couplings.x.dim, len(couplings.y.irreps)]
     return Terms(entries, dims + ([len(couplings.paths)] if weighted else []))

@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_condition, check_floating, check_size
+from eqjax._core._checks import (
+    check_condition,
+    check_floating,
+    check_same_dtype,
+    check_size,
+)
 from eqjax._core._specs import register_spec
-from eqjax.o3._constants import Precision, constant_map
+from eqjax.o3._constants import Precision, constant_map, read_only
 from eqjax.o3._harmonics_table import harmonics
 from eqjax.o3._separable_transform import Transform, separable_transform
 
@@ -223,18 +228,3 @@ def check_degree_weights(name: str, weights: Any, max_degree: int, x: Any) -> No
         f"number for each degree and channel, got {shape}.",
     )
     check_same_dtype(name, weights, x)
-
-
-def check_same_dtype(name: str, array: Any, x: Any) -> None:
-    """Checks that an array has the dtype of x."""
-    check_condition(
-        array.dtype == x.dtype,
-        f"`{name}` must have the dtype of `x`, {x.dtype}, got {array.dtype}. Convert "
-        "one of them.",
-    )
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """The array, protected from writes since a cache holds it."""
-    array.setflags(write=False)
-    return array

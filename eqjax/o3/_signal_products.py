@@ -15,14 +15,14 @@ from eqjax._core._checks import (
     check_choice,
     check_condition,
     check_floating,
+    check_same_dtype,
     check_size,
 )
 from eqjax.o3._clebsch_gordan import MAX_DEGREE
 from eqjax.o3._constants import Precision, constant_map
-from eqjax.o3._polynomial import Term, Terms, polynomial
+from eqjax.o3._polynomial import ZERO, Term, Terms, polynomial
 from eqjax.o3._s2_grid import (
     check_degree_weights,
-    check_same_dtype,
     exact_shape,
     from_grid_matrix,
     grid_points,
@@ -261,11 +261,10 @@ def weighted(
 
 def bilinear_terms(table: np.ndarray, limit: int) -> Terms | None:
     """The terms of out_k = sum_ij table[k, i, j] x_i y_j, or None if too many."""
-    # What is left of zeros is rounding, far below.
-    places = np.argwhere(np.abs(table) > 1e-12).tolist()
+    places = np.argwhere(np.abs(table) > ZERO).tolist()
     if len(places) > limit:
         return None
-    entries = [Term(k, ((i,), (j,)), float(table[k, i, j])) for k, i, j in places]
+    entries = [Term(k, ((i,), (j,)), table[k, i, j]) for k, i, j in places]
     return Terms(entries, table.shape)
 
 

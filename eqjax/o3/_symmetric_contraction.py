@@ -17,14 +17,10 @@ from jaxtyping import Array, Float, Key
 from eqjax._core._checks import check_condition, check_shape, check_size
 from eqjax._core._specs import register_spec
 from eqjax.o3._degrees import Degrees
-from eqjax.o3._polynomial import Term, Terms, polynomial
+from eqjax.o3._polynomial import ZERO, Term, Terms, polynomial
 from eqjax.reps import Rep, hom, symmetric_power
 
 Params: TypeAlias = dict[str, Any]
-
-# Below are rounding errors of zero in the coefficients.
-_ZERO = 1e-10
-_DECIMALS = 13
 
 
 class SymmetricPath(NamedTuple):
@@ -191,9 +187,9 @@ def _basis(
             for table in maps * np.sqrt(arrangements):
                 weight = (len(found),)
                 found.append(SymmetricPath(out, sum(content), content))
-                for k, s in np.argwhere(np.abs(table) > _ZERO).tolist():
-                    value = round(float(table[k, s]), _DECIMALS)
-                    entries.append(Term(start + k, (monomials[s], weight), value))
+                for k, s in np.argwhere(np.abs(table) > ZERO).tolist():
+                    factors = (monomials[s], weight)
+                    entries.append(Term(start + k, factors, table[k, s]))
     check_condition(
         len(found) > 0,
         f"There is no equivariant polynomial up to order {order} from {degrees} to "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 from eqjax._core._checks import check_condition, check_floating, check_size
 from eqjax.groups import SO
 from eqjax.o3._clebsch_gordan import check_table
+from eqjax.o3._constants import read_only
 from eqjax.o3._harmonics_table import harmonics
 
 # Where the square of the cosine of the polar angle is larger, another axis is polar.
@@ -155,7 +155,7 @@ def of_matrix(l: int, matrix: tuple[float, ...]) -> np.ndarray:
     # The nearest orthogonal matrix; and what is zero becomes so.
     left, _, right = np.linalg.svd(d)
     d = left @ right
-    return _read_only(np.where(np.abs(d) < 1e-14, 0.0, d))
+    return read_only(np.where(np.abs(d) < 1e-14, 0.0, d))
 
 
 def exchange(l: int) -> np.ndarray:
@@ -183,7 +183,7 @@ def tilt_table(l: int) -> np.ndarray:
         table[k] = np.outer(j[:, plus], j[plus]) + np.outer(j[:, minus], j[minus])
         table[l + k] = np.outer(j[:, minus], j[plus]) - np.outer(j[:, plus], j[minus])
     # A rotation about x does not mix what is even in x with what is odd.
-    return _read_only(np.where(_same_type(l), table, 0.0))
+    return read_only(np.where(_same_type(l), table, 0.0))
 
 
 @functools.lru_cache(maxsize=64)
@@ -195,8 +195,8 @@ def _turn_tables(l: int) -> tuple[np.ndarray, np.ndarray]:
     """
     x, types = tilt_table(l), _same_type(l)
     return (
-        _read_only(np.where(types, x, -x[:, ::-1])),
-        _read_only(np.where(types, -x[:, ::-1, ::-1], x[:, :, ::-1])),
+        read_only(np.where(types, x, -x[:, ::-1])),
+        read_only(np.where(types, -x[:, ::-1, ::-1], x[:, :, ::-1])),
     )
 
 
@@ -204,8 +204,3 @@ def _same_type(l: int) -> np.ndarray:
     """Whether the orders of row and column are both cosines or both sines."""
     sine = np.arange(-l, l + 1) < 0
     return sine[:, None] == sine[None, :]
-
-
-def _read_only(array: Any) -> np.ndarray:
-    array.setflags(write=False)
-    return array

@@ -250,7 +250,7 @@ def test_spec_round_trips_and_shapes_are_those_needed():
             lambda: o3.swiglu_s2(
                 S2Grid(2), jnp.ones((9, 2)), gates=jnp.ones((3, 1), jnp.float32)
             ),
-            "dtype of `x`",
+            "dtype float64 of `x`",
         ),
     ],
 )

@@ -376,7 +376,7 @@ def test_dtypes_are_kept_and_zero_is_smooth(name: str):
             lambda: matrix_product(
                 jnp.ones((4, 1)), jnp.ones((4, 1), jnp.float32), max_degree_out=1
             ),
-            "`y` must have the dtype of `x`",
+            "`y` must have the dtype float64 of `x`",
         ),
         (
             lambda: matrix_product(

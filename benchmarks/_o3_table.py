@@ -5,7 +5,7 @@ keys "forward" and "pull_back" with "median_ms"; results without such rows are l
 A library whose name begins with "eqjax" is ours, with "e3nn" is e3nn, any other is
 another peer. The mark * is for another function than the rest of its row.
 
-    python benchmarks/o3_table.py --out docs/o3_benchmarks.md
+    python benchmarks/_o3_table.py --out docs/o3_benchmarks.md
 """
 
 from __future__ import annotations
