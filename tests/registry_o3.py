@@ -87,6 +87,8 @@ def _product_entry(product: o3.TensorProduct) -> Equivariant:
         singular=singular,
         # Results at the pole are of size 10.
         singular_atol=1e-13,
+        # All are made of the same primitives.
+        composes={} if product == PRODUCTS[0] else None,
     )
 
 
@@ -106,6 +108,7 @@ def _contraction_entry() -> Equivariant:
         sample,
         covers=(product,),
         singular=lambda key: {"zero": (params, jnp.zeros((9, 2)))},
+        composes=None,
     )
 
 
@@ -192,6 +195,7 @@ def _convolution_entry(conv: o3.SO2Convolution) -> Equivariant:
         singular=singular,
         # Results are of size one, sums of some 20 terms.
         singular_atol=1e-13,
+        composes={} if conv.degrees_in.parity == "none" else None,
     )
 
 
@@ -302,6 +306,7 @@ def _grid_entry() -> Equivariant:
         sample,
         covers=(grid,),
         singular=lambda key: {"zero": (jnp.zeros((9, 4)), jnp.zeros((3, 2)))},
+        composes=None,
     )
 
 

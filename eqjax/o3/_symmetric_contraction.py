@@ -116,7 +116,7 @@ class SymmetricContraction:
             key: A random key.
 
         Returns:
-            `{"weights": (num_paths, channels)}`.
+            A dict with "weights", shape (num_paths, channels).
         """
         dtype = jnp.result_type(float) if dtype is None else dtype
         into = [path.out for path in self.paths]

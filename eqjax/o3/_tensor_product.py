@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from eqjax._core._checks import (
     check_choice,
     check_condition,
+    check_same_dtype,
     check_shape,
     check_size,
 )
@@ -178,11 +179,11 @@ class TensorProduct:
             key: A random key.
 
         Returns:
-            For "uuu" and "uvu" `{"weights": (num_paths, channels)}`, uniform in
-            +-sqrt(3 / n) where n results are summed. For "uvw" `{"mixing": {irrep:
-            (n channels, channels_out)}}`, uniform in +-sqrt(3 / (n channels)). With
-            weights of rank one `{"x", "y", "out": (degrees, channels)}`, uniform in
-            +-sqrt(3).
+            A dict. For "uuu" and "uvu" it has "weights", shape (num_paths, channels),
+            uniform in +-sqrt(3 / n) where n results are summed. For "uvw" it has
+            "mixing", by the name of each irrep an array (n channels, channels_out),
+            uniform in +-sqrt(3 / (n channels)). With weights of rank one it has "x",
+            "y" and "out", shapes (degrees, channels), uniform in +-sqrt(3).
         """
         dtype = jnp.result_type(float) if dtype is None else dtype
 
@@ -306,23 +307,29 @@ class TensorProduct:
 
     def _mix(self, params: Params, paths: Array, precision: Precision) -> Array:
         """(sum over paths of 2 l3 + 1, channels) to (dim, channels_out)."""
-        counts, start, parts = self._couplings.count_into(), 0, []
-        for out, irrep in enumerate(self.degrees_out.irreps):
+        counts = self._couplings.count_into()
+        irreps = self.degrees_out.irreps
+        stops = np.cumsum(
+            [counts.get(out, 0) * rep.dim for out, rep in enumerate(irreps)]
+        )
+        parts = []
+        rows = jnp.split(paths, stops[:-1].tolist())
+        for out, (irrep, part) in enumerate(zip(irreps, rows, strict=True)):
             if out not in counts:
                 parts.append(jnp.zeros((irrep.dim, self._channels_out), paths.dtype))
                 continue
-            matrix = params["mixing"][irrep.name]
-            check_shape(
+            name, matrix = (
                 f'params["mixing"]["{irrep.name}"]',
-                matrix,
-                (counts[out] * self.channels, self._channels_out),
+                params["mixing"][irrep.name],
             )
-            stop = start + counts[out] * irrep.dim
-            part = paths[start:stop].reshape(counts[out], irrep.dim, self.channels)
-            matrix = matrix.reshape(counts[out], self.channels, self._channels_out)
+            shape = (counts[out], self.channels, self._channels_out)
+            check_shape(name, matrix, (shape[0] * shape[1], shape[2]))
+            check_same_dtype(name, matrix, paths)
+            part = part.reshape(counts[out], irrep.dim, self.channels)
             contract = (((0, 2), (0, 1)), ((), ()))
-            parts.append(jax.lax.dot_general(part, matrix, contract, precision))
-            start = stop
+            parts.append(
+                jax.lax.dot_general(part, matrix.reshape(shape), contract, precision)
+            )
         return jnp.concatenate(parts)
 
     def _turn(self, rows: Array, frames: list[Array], precision: Precision) -> Array:

@@ -58,6 +58,7 @@ def test_published_model_and_file(radial: Path) -> None:
     assert result["swap_error"] == 0.0
 
 
+@pytest.mark.slow  # tests/train has the same law, of a smaller run
 def test_resumed_run_is_bit_exact(radial: Path) -> None:
     whole, resumed = radial / "run", radial / "resumed"
     shutil.copytree(whole, resumed)
