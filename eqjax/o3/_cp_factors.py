@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from eqjax._core._checks import check_condition, check_size
-from eqjax.o3._clebsch_gordan import check_table
-from eqjax.reps._so3 import wigner_coupling
+from eqjax.o3._clebsch_gordan import check_table, clebsch_gordan
 
 # Ranks at which the error is below 1e-14, by degree.
 EXACT_RANKS = (1, 8, 44, 130, 320)
@@ -119,7 +118,8 @@ def _couplings(max_degree: int) -> np.ndarray:
     for a, rows in enumerate(slices):
         for b, columns in enumerate(slices):
             for c in range(abs(a - b), min(a + b, max_degree) + 1):
-                tensor[rows, columns, slices[c]] = wigner_coupling(a, b, c)
+                table = clebsch_gordan(a, b, c) / np.sqrt(2 * c + 1)
+                tensor[rows, columns, slices[c]] = table
     return tensor
 
 

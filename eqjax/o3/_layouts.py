@@ -17,14 +17,14 @@ from eqjax.groups import SO, O
 from eqjax.o3._clebsch_gordan import check_table
 from eqjax.o3._constants import Precision, constant_map, read_only
 from eqjax.o3._degrees import Degrees
+from eqjax.o3._wigner import of_matrix
 from eqjax.reps import Irrep, irrep
-from eqjax.reps._so3 import wigner
 
 Axes: TypeAlias = Literal["kept", "renamed"]
 Layout: TypeAlias = Literal["ir_mul", "mul_ir"]
 
 # The rotation (x, y, z) -> (y, z, x), from e3x's polar axis z to ours, y.
-_RENAMING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+_RENAMING = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
 _TERM = re.compile(r"(?:(\d+)x)?(\d+)([eo]?)")
 
 
@@ -283,7 +283,7 @@ def _rename(
     check_table("max_degree", max_degree)
     parts = []
     for l in range(max_degree + 1):
-        d = wigner(l, _RENAMING, np)
+        d = of_matrix(l, _RENAMING)
         part = block[l * l : (l + 1) ** 2]
         parts.append(constant_map(d if back else d.T, part, precision=precision))
     return jnp.concatenate(parts)
