@@ -18,9 +18,9 @@ from jaxtyping import Array
 
 from eqjax._core._primitives import bind, explicit_spec, result_type
 
-# The type of `precision=`: what `jax.lax.dot_general` takes. A TPU multiplies float32
-# matrices in bfloat16 by default, which breaks equivariance to about 1e-2, so that the
-# default here is the highest.
+# The type of `precision=`: what `jax.lax.dot_general` takes. A TPU rounds the factors
+# of float32 products to bfloat16 by default, and so breaks equivariance in the third
+# digit; the default here is the highest.
 Precision = jax.lax.PrecisionLike
 
 

@@ -37,7 +37,7 @@ def cp_product(
 
     It has (L + 1)^2 R multiplications in each of three matrix products, more than there
     are couplings, so it is meant for processors that multiply matrices fast; on a CPU,
-    `tensor_product` is faster, and it has a weight for each path.
+    `TensorProduct` is faster, and it has a weight for each path.
 
     Args:
         x: A feature, shape ((L + 1)^2, channels).

@@ -79,7 +79,7 @@ def init_linear(
     channels_in: int,
     channels_out: int,
     *,
-    dtype: DTypeLike = jnp.float32,
+    dtype: DTypeLike | None = None,
     key: Key[Array, ""],
 ) -> Float[Array, "irreps channels_in channels_out"]:
     """Random weights of `linear`: uniform in +-1 / sqrt(channels_in).
@@ -88,7 +88,7 @@ def init_linear(
         degrees: What the features are.
         channels_in: Channels of the input.
         channels_out: Channels of the result.
-        dtype: Of the weights.
+        dtype: Of the weights; default: JAX's default.
         key: A random key.
 
     Returns:
@@ -105,6 +105,7 @@ def init_linear(
     """
     check_size("channels_in", channels_in)
     check_size("channels_out", channels_out)
+    dtype = jnp.result_type(float) if dtype is None else dtype
     bound = 1 / math.sqrt(channels_in)
     shape = (len(degrees.irreps), channels_in, channels_out)
     return jax.random.uniform(key, shape, dtype, -bound, bound)

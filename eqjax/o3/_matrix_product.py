@@ -12,9 +12,8 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_choice
 from eqjax.o3._clebsch_gordan import check_table, clebsch_gordan
-from eqjax.o3._constants import Precision, constant_map
+from eqjax.o3._constants import Precision, constant_map, read_only
 from eqjax.o3._polynomial import Term, Terms, polynomial
-from eqjax.o3._s2_grid import read_only
 from eqjax.o3._signal_products import (
     NAMES,
     bilinear_terms,

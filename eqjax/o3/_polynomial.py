@@ -150,8 +150,9 @@ def _evaluate_on_cpu(
     """The same as XLA on a CPU wants it.
 
     It copies what it stacks, but updates in place; an update runs on one core only, so
-    that what is not much to copy is stacked there too. And it would compute a cheap
-    result again in everything that uses it, which the barrier prevents.
+    that what is not much to copy, or is summed at once, is stacked there too. And it
+    would compute a cheap result again in everything that uses it, which the barrier
+    prevents.
     """
     # An update must have the sharding of what it goes into; a stack finds its own.
     sharded = any(any(explicit_spec(jax.typeof(a))) for a in arguments)

@@ -185,19 +185,20 @@ class SO2Convolution:
             return self.max_order + 1
         return min(self.degrees_in.max_degree, self.degrees_out.max_degree) + 1
 
-    def init(self, *, dtype: DTypeLike = jnp.float32, key: Key[Array, ""]) -> Params:
+    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Random weights for `so2_linear`; the bias is 0.
 
         They are uniform in +-1 / sqrt(n), n the size of what a row is the sum over;
         where there are imaginary parts, that is twice as many terms.
 
         Args:
-            dtype: Of the weights.
+            dtype: Of the weights; default: JAX's default.
             key: A random key.
 
         Returns:
             A nested dict of arrays.
         """
+        dtype = jnp.result_type(float) if dtype is None else dtype
         keys = split_named(key, [f"order_{m}" for m in range(self.num_orders)])
         return {
             name: self._init_order(m, dtype, keys[name]) for m, name in enumerate(keys)

@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from eqjax.o3._clebsch_gordan import clebsch_gordan
+from eqjax.o3._constants import read_only
 from eqjax.o3._harmonics_table import harmonics
-from eqjax.o3._s2_grid import exact_shape, grid_points, read_only, to_grid_matrix
+from eqjax.o3._s2_grid import exact_shape, grid_points, to_grid_matrix
 
 
 @functools.lru_cache(maxsize=64)

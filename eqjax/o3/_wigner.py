@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,18 @@ from eqjax.o3._harmonics_table import harmonics
 
 # Where the square of the cosine of the polar angle is larger, another axis is polar.
 POLE = 0.5
+
+
+@overload
+def wigner_d(
+    max_degree: int, rotation: Float[Array, "..."], *, dense: Literal[False] = False
+) -> list[Array]: ...
+
+
+@overload
+def wigner_d(
+    max_degree: int, rotation: Float[Array, "..."], *, dense: Literal[True]
+) -> Array: ...
 
 
 def wigner_d(
