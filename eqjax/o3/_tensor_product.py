@@ -41,8 +41,8 @@ Params: TypeAlias = dict[str, Any]
 Mode: TypeAlias = Literal["uuu", "uvu", "uvw"]
 Method: TypeAlias = Literal["auto", "sparse", "block", "escn", "grid", "matrix"]
 
-# Degrees up to 4, all couplings. The pull-back of degree 5 compiles for 26 seconds, that
-# of degree 4 for 7 (2 cores).
+# Degrees up to 4, all couplings: on 2 cores the pull-back of degree 4 compiles for 7
+# seconds, that of degree 5 for 26.
 _MAX_SPARSE = 2100
 # Less expressive: a weight for each degree instead of each path.
 _RANK_ONE = ("grid", "matrix")
