@@ -21,13 +21,14 @@ from eqjax.nn._features import (
     default_dtype,
     multiplicities,
 )
+from eqjax.nn._layer import KeepsRep
 from eqjax.reps import Irrep, Rep, hom, trivial
 from eqjax.reps._irrep import family
 
 
 @register_spec
 @dataclass(frozen=True)
-class Bias:
+class Bias(KeepsRep):
     """Adds an invariant vector to each channel, learned, zero at the start.
 
         y[:, c] = x[:, c] + sum_k w[k, c] b_k
@@ -62,21 +63,6 @@ class Bias:
     def __post_init__(self) -> None:
         """Checks the fields."""
         check_channels("channels", self.rep, self.channels)
-
-    @property
-    def rep_in(self) -> Rep:
-        """The representation."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """The representation."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Zeros, (vectors, channels), or (multiplicity,) of the trivial irrep by name.

@@ -12,8 +12,10 @@ from eqjax._core._checks import check_condition, check_size
 from eqjax.reps import Irrep, Rep, decompose
 from eqjax.reps._sum import Sum
 
-# (*grid, dim, channels), or by irrep (*grid, irrep.dim, multiplicity).
-Feature: TypeAlias = Array | dict[Irrep, Array]
+# An array (*grid, dim, channels), or a dict of arrays (*grid, irrep.dim, multiplicity)
+# by irrep. Not a union, since which one a layer returns depends on its fields: users
+# would have to say it again for their type checkers. `check_feature` checks.
+Feature: TypeAlias = Any
 Params: TypeAlias = dict[str, Any]
 # The type of `precision=`: what `jax.lax.dot_general` takes.
 Precision: TypeAlias = jax.lax.PrecisionLike
@@ -65,9 +67,7 @@ def check_feature(name: str, x: Any, rep: Rep, channels: int | None) -> None:
             f"components of {rep} and channels, got {came}.",
         )
         return
-    wanted = {
-        irrep: (irrep.dim, count) for irrep, count in multiplicities(rep).items()
-    }
+    wanted = {irrep: (irrep.dim, count) for irrep, count in multiplicities(rep).items()}
     if isinstance(x, dict):
         shapes = {irrep: getattr(part, "shape", ()) for irrep, part in x.items()}
         fits = {irrep: shape[-2:] for irrep, shape in shapes.items()} == wanted

@@ -15,14 +15,14 @@ from eqjax._core._checks import check_condition
 from eqjax._core._specs import register_spec
 from eqjax.nn._features import Feature, check_feature
 from eqjax.nn._grid import Padding, grid_dim
+from eqjax.nn._layer import KeepsRep
 from eqjax.nn._resample import check_pool, pool_padding
 from eqjax.nn._terms import check_orthogonal, entries, terms_of
-from eqjax.reps import Rep
 
 
 @register_spec
 @dataclass(frozen=True)
-class MaxPool:
+class MaxPool(KeepsRep):
     """The largest value of each component in windows of pixels.
 
     The group may only permute the components. It commutes with turns and mirrors of the
@@ -66,21 +66,6 @@ class MaxPool:
             "`AveragePool` or `BlurPool`.",
         )
 
-    @property
-    def rep_in(self) -> Rep:
-        """Representation of the input."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """Representation of the output, the same."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
-
     def apply(self, x: Feature) -> Feature:
         """The largest values of one field (*grid, rep.dim, channels)."""
         check_feature("x", x, self.rep, self.channels)
@@ -98,7 +83,7 @@ class MaxPool:
 
 @register_spec
 @dataclass(frozen=True)
-class NormMaxPool:
+class NormMaxPool(KeepsRep):
     """The vector of largest norm in windows of pixels.
 
     One pixel is chosen for each channel and for each copy of each term of the
@@ -138,21 +123,6 @@ class NormMaxPool:
         """Checks the fields."""
         check_pool(self)
         check_orthogonal("NormMaxPool", self.rep, "Use `AveragePool` or `BlurPool`.")
-
-    @property
-    def rep_in(self) -> Rep:
-        """Representation of the input."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """Representation of the output, the same."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
 
     def apply(self, x: Feature) -> Feature:
         """The vectors of one field (*grid, rep.dim, channels), or such by irrep."""

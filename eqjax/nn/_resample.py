@@ -15,13 +15,13 @@ from eqjax._core._checks import check_choice, check_positive, check_size
 from eqjax._core._specs import register_spec
 from eqjax.nn._features import Feature, check_channels, check_feature
 from eqjax.nn._grid import Padding, grid_dim, window_padding
+from eqjax.nn._layer import KeepsRep
 from eqjax.o3._constants import read_only
-from eqjax.reps import Rep
 
 
 @register_spec
 @dataclass(frozen=True)
-class AveragePool:
+class AveragePool(KeepsRep):
     """The mean over windows of pixels.
 
     A window that overhangs the grid takes the mean of the pixels inside, so that
@@ -59,21 +59,6 @@ class AveragePool:
         """Checks the fields."""
         check_pool(self)
 
-    @property
-    def rep_in(self) -> Rep:
-        """Representation of the input."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """Representation of the output, the same."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
-
     def apply(self, x: Feature) -> Feature:
         """The means of one field (*grid, rep.dim, channels), or of such by irrep."""
         window = (1.0,) * self.kernel_size
@@ -82,7 +67,7 @@ class AveragePool:
 
 @register_spec
 @dataclass(frozen=True)
-class BlurPool:
+class BlurPool(KeepsRep):
     """A Gaussian mean over windows of pixels, and a stride: pooling with less aliasing.
 
     Pixels count by exp(-r^2 / (2 sigma^2)), normalized in each window. Band-limiting
@@ -131,21 +116,6 @@ class BlurPool:
         if self.sigma is not None:
             check_positive("sigma", self.sigma)
 
-    @property
-    def rep_in(self) -> Rep:
-        """Representation of the input."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """Representation of the output, the same."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
-
     def apply(self, x: Feature) -> Feature:
         """The means of one field (*grid, rep.dim, channels), or of such by irrep."""
         sigma = (self.stride + 1) / 3 if self.sigma is None else self.sigma
@@ -156,7 +126,7 @@ class BlurPool:
 
 @register_spec
 @dataclass(frozen=True)
-class Upsample:
+class Upsample(KeepsRep):
     """More pixels by linear interpolation, along each axis.
 
     Pixel i of the result lies at (i + 1/2) / factor - 1/2 of the input (half-pixel
@@ -188,21 +158,6 @@ class Upsample:
         """Checks the fields."""
         check_channels("channels", self.rep, self.channels)
         check_size("factor", self.factor)
-
-    @property
-    def rep_in(self) -> Rep:
-        """Representation of the input."""
-        return self.rep
-
-    @property
-    def rep_out(self) -> Rep:
-        """Representation of the output, the same."""
-        return self.rep
-
-    @property
-    def group(self) -> Any:
-        """The group of the representation."""
-        return self.rep.group
 
     def apply(self, x: Feature) -> Feature:
         """The field (*grid, rep.dim, channels), or such by irrep, with more pixels."""

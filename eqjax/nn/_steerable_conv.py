@@ -14,7 +14,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-from eqjax._core._checks import check_choice, check_condition, check_size
+from eqjax._core._checks import (
+    check_choice,
+    check_condition,
+    check_same_dtype,
+    check_size,
+)
 from eqjax._core._dense import split_named
 from eqjax._core._specs import register_spec
 from eqjax.nn._bias import Bias
@@ -186,13 +191,14 @@ class SteerableConv:
 
         Args:
             params: From `init`.
-            x: A field (*grid, rep_in.dim, channels_in), or such by irrep.
+            x: A field (*grid, rep_in.dim, channels_in), or such by irrep, of the dtype
+                of the weights.
 
         Returns:
             A field of `rep_out`.
 
         Raises:
-            ValueError: If a shape does not fit, or the windows do not lie
+            ValueError: If a shape or dtype does not fit, or the windows do not lie
                 symmetrically.
         """
         check_feature("x", x, self.rep_in, self.channels_in)
@@ -204,7 +210,9 @@ class SteerableConv:
             f"`x` must have {dim} grid axes, since {self.group} moves R^{dim}; got "
             f"{flat.ndim - 1}. Use `jax.vmap` for more than one field.",
         )
-        y = self._convolve(flat, self.expand(params).astype(flat.dtype))
+        kernel = self.expand(params)
+        check_same_dtype("params", kernel, flat)
+        y = self._convolve(flat, kernel)
         terms = terms_of(self.rep_out, self.channels_out)
         stops = np.cumsum([_size(term) for term in terms.terms])[:-1]
         pairs = zip(terms.terms, jnp.split(y, stops.tolist(), axis=-1), strict=True)

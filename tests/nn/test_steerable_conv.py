@@ -92,6 +92,17 @@ def test_functions_move_by_their_irrep(dim: int, size: int) -> None:
         np.testing.assert_allclose(moved, fields, atol=1e-12)
 
 
+@pytest.mark.parametrize(("l_in", "l_out"), [(0, 0), (1, 1), (1, 2), (2, 2)])
+def test_counts_in_space_are_those_of_the_stabilizer(l_in: int, l_out: int) -> None:
+    """On a sphere a kernel is one SO(2)-map: 2 min(l, l') + 1 of them."""
+    group = groups.SO(3)
+    ring = nn.KernelBasis((1.5,), (4,))
+    pair = reps.irrep(group, l_in), reps.irrep(group, l_out)
+    conv = nn.SteerableConv(*pair, 1, 1, kernel_size=5, basis=ring)
+    expected = f"{l_in} -> {l_out}: {2 * min(l_in, l_out) + 1} kernels"
+    assert conv.describe() == expected
+
+
 CASES: dict[str, nn.SteerableConv] = {
     "lift": nn.SteerableConv(reps.trivial(D4), reps.regular(D4), 2, 3, kernel_size=5),
     "C8 regular": nn.SteerableConv(
