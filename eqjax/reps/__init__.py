@@ -29,3 +29,4 @@ from eqjax.reps._restricted import restrict as restrict
 from eqjax.reps._standard import adjoint as adjoint
 from eqjax.reps._standard import standard as standard
 from eqjax.reps._standard import trivial as trivial
+from eqjax.reps._uniform import uniform as uniform
