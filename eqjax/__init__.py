@@ -11,7 +11,7 @@ from eqjax._core._specs import add_loader
 
 __version__ = "0.1.0"
 
-_SPEC_PACKAGES = ("groups", "spaces", "reps", "o3", "fields", "eikonal", "data")
+_SPEC_PACKAGES = ("groups", "spaces", "reps", "o3", "nn", "fields", "eikonal", "data")
 
 
 def _load_specs() -> None:

@@ -18,6 +18,10 @@ import jax.numpy as jnp
 from eqjax import groups, spaces
 from tests.registry_entries import Composing, Equivariant
 from tests.registry_fields import COMPOSING_FIELDS, FIELDS
+from tests.registry_nn_affine import NN_AFFINE
+from tests.registry_nn_grid import NN_GRID
+from tests.registry_nn_linear import NN_LINEAR
+from tests.registry_nn_pointwise import NN_POINTWISE
 from tests.registry_o3 import O3
 from tests.registry_reps import REPS
 
@@ -382,6 +386,10 @@ EQUIVARIANT: list[Equivariant] = [
     *INVARIANTS,
     *REPS,
     *O3,
+    *NN_LINEAR,
+    *NN_POINTWISE,
+    *NN_GRID,
+    *NN_AFFINE,
     _ball_entry(spaces.Ball(2, 1.5)),
     *FIELDS,
 ]

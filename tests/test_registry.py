@@ -18,7 +18,7 @@ from eqjax._core._specs import spec_from_json, spec_to_json
 from tests import registry
 
 KEY = jax.random.key(20)
-PACKAGES = ("groups", "spaces", "reps", "o3", "fields", "eikonal")
+PACKAGES = ("groups", "spaces", "reps", "o3", "nn", "fields", "eikonal")
 
 equivariant = pytest.mark.parametrize(
     "entry", registry.EQUIVARIANT, ids=[entry.name for entry in registry.EQUIVARIANT]

@@ -38,7 +38,7 @@ class Config:
             digits that come with scikit-learn.
         steps: Training steps of each network.
         batch: Images of a step.
-        learning_rate: Of Adam, falling to zero along a cosine.
+        learning_rate: Of Adam, after a warmup; it falls to zero along a cosine.
         num_train: At most so many images to train on.
         num_test: At most so many to test on.
         augment: Train a plain and a steerable network on turned digits as well.
@@ -74,10 +74,11 @@ def turn(degrees: np.ndarray) -> np.ndarray:
 
 
 def train(net: Any, images: Any, labels: Any, config: Config) -> Any:
-    """Adam on the cross entropy."""
-    optimizer = optax.adam(
-        optax.cosine_decay_schedule(config.learning_rate, config.steps)
+    """Adam on the cross entropy, with clipped gradients."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.steps // 10, config.steps
     )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
     def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         logits = jax.vmap(partial(net.apply, params))(x)
@@ -136,9 +137,9 @@ def draw(result: dict[str, Any], turned: dict[int, Any], config: Config) -> None
         values = [*row["accuracies"], row["accuracies"][0]]
         left.plot(angles, values, "o-", ms=3, label=f"{name}: {row['mean']:.2f}")
     left.set(ylim=(0, 1), title="accuracy when turned (mean over angles)")
-    left.legend(loc="lower left", bbox_to_anchor=(-0.28, -0.12), fontsize=8)
+    left.legend(loc="lower left", bbox_to_anchor=(-0.45, -0.12), fontsize=8)
     rows = [np.hstack([turned[a][i] for a in (0, 45, 90, 135)]) for i in range(4)]
-    right.imshow(np.vstack(rows), cmap="gray_r")
+    right.imshow(np.vstack(rows), cmap="gray_r", vmin=0)
     right.set(title="tested at 0, 45, 90, 135, .. degrees", xticks=[], yticks=[])
     figure.savefig(config.out / "orbit.png", dpi=150)
 

@@ -37,7 +37,7 @@ class Config:
         num_test: Images to test on.
         steps: Training steps of each network.
         batch: Images of a step.
-        learning_rate: Of Adam, falling to zero along a cosine.
+        learning_rate: Of Adam, after a warmup; it falls to zero along a cosine.
         smoke: A run of seconds that only shows that everything works.
         seed: Of data and initialization.
     """
@@ -86,10 +86,13 @@ def sample(key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def train(net: UNet, data: Any, config: Config, key: jax.Array) -> Any:
-    """Adam on the mean square error, with a decay of weights."""
+    """Adam on the mean square error, with clipped gradients and a decay of weights."""
     inputs, targets = data
-    schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
-    optimizer = optax.adamw(schedule, weight_decay=1e-3)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.steps // 10, config.steps
+    )
+    adam = optax.adamw(schedule, weight_decay=1e-3)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), adam)
 
     def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.mean((jax.vmap(partial(net.apply, params))(x) - y) ** 2)
