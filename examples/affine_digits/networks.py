@@ -10,26 +10,29 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from eqjax import groups, nn
+from eqjax import groups, nn, reps
 
 NUM_CLASSES = 10
 
 
-def init_norm(channels: int) -> dict[str, jax.Array]:
-    return {"scale": jnp.ones(channels), "offset": jnp.zeros(channels)}
+def activate(scale: jax.Array, x: jax.Array) -> jax.Array:
+    """ELU after a division by each channel's root mean square, (*grid, samples, c).
+
+    Without means and shifts the empty background stays zero: otherwise the square frame
+    of the image would be seen, which does not move with the digit.
+    """
+    square = jnp.mean(x * x, axis=(0, 1, 2), keepdims=True)
+    return jax.nn.elu(x * jax.lax.rsqrt(square + 1e-5) * scale[None, None, None])
 
 
-def activate(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-    """GELU after a normalization over the whole feature, with factors by channel."""
-    x = (x - x.mean()) * jax.lax.rsqrt(x.var() + 1e-5)
-    scale, offset = (params[name][None, None, None] for name in ("scale", "offset"))
-    return jax.nn.gelu(x * scale + offset)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """The maximum over blocks of 2 x 2 pixels, of an even number of pixels."""
-    height, width, *rest = x.shape
-    return x.reshape(height // 2, 2, width // 2, 2, *rest).max((1, 3))
+def pool(x: jax.Array) -> jax.Array:
+    """Half of the pixels, of Gaussian means."""
+    *grid, samples, channels = x.shape
+    rep = reps.trivial(groups.Cyclic(1))
+    size = 5 if grid[0] % 2 else 4
+    layer = nn.BlurPool(rep, samples * channels, kernel_size=size)
+    y = layer.apply(x.reshape(*grid, 1, -1))
+    return y.reshape(*y.shape[:2], samples, channels)
 
 
 def init_head(channels: int, *, key: jax.Array) -> dict[str, jax.Array]:
@@ -56,27 +59,30 @@ class PlainNet:
             shape = (size, size, self.channels if k else 1, self.channels)
             deviation = 1 / math.sqrt(math.prod(shape[:3]))
             kernel = deviation * jax.random.normal(keys[k], shape)
-            params[f"conv_{k}"] = {"kernel": kernel, "norm": init_norm(self.channels)}
+            params[f"conv_{k}"] = {"kernel": kernel, "scale": jnp.ones(self.channels)}
         return params
 
-    def sample(self, *, key: jax.Array) -> tuple[()]:
-        return ()
+    def sample(self, *, key: jax.Array) -> None:
+        return None
 
-    def move(self, samples: tuple[()], sigma: float, *, key: jax.Array) -> tuple[()]:
-        return samples
+    def move(self, samples: None, sigma: float, *, key: jax.Array) -> None:
+        return None
 
-    def apply(self, params: dict[str, Any], x: jax.Array, samples: Any) -> jax.Array:
-        x = x[..., None]
+    def apply(self, params: dict[str, Any], x: jax.Array, samples: None) -> jax.Array:
+        x = x[..., None, None]
         for k in range(len(self.kernel_sizes)):
             layer = params[f"conv_{k}"]
-            padding = "VALID" if k == 1 else "SAME"
             axes = ("NHWC", "HWIO", "NHWC")
+            x = pool(x) if k else x
             x = jax.lax.conv_general_dilated(
-                x[None], layer["kernel"], (1, 1), padding, dimension_numbers=axes
-            )[0]
-            x = activate(layer["norm"], x[:, :, None])[:, :, 0]
-            x = max_pool(x) if k == 0 else x
-        return classify(params["head"], x[:, :, None])
+                x[None, :, :, 0],
+                layer["kernel"],
+                (1, 1),
+                "SAME",
+                dimension_numbers=axes,
+            )[0][:, :, None]
+            x = activate(layer["scale"], x)
+        return classify(params["head"], x)
 
 
 @dataclass(frozen=True)
@@ -88,20 +94,18 @@ class AffineNet:
     kernel_sizes: tuple[int, ...]
     num_rotations: int
     num_stretches: int
+    kernel: nn.AffineKernel = nn.AffineKernel(network="hermite")
     mode: Literal["product", "independent", "paper"] = "product"
-    measure: Literal["haar", "paper"] = "haar"
 
     @property
     def layers(self) -> Iterator[tuple[str, nn.AffineLift | nn.AffineConv]]:
         channels, (first, *others) = self.channels, self.kernel_sizes
-        kernel = nn.AffineKernel(measure=self.measure)
-        options: dict[str, Any] = {"bias": False, "kernel": kernel}
+        options: dict[str, Any] = {"bias": False, "kernel": self.kernel}
         yield (
             "lift",
             nn.AffineLift(self.group, 1, channels, kernel_size=first, **options),
         )
         for k, size in enumerate(others):
-            options["padding"] = "zero" if k else "valid"
             conv = nn.AffineConv(
                 self.group, channels, channels, kernel_size=size, **options
             )
@@ -111,21 +115,17 @@ class AffineNet:
         *keys, key_head = jax.random.split(key, len(self.kernel_sizes) + 1)
         params: dict[str, Any] = {"head": init_head(self.channels, key=key_head)}
         for (name, layer), k in zip(self.layers, keys, strict=True):
-            norm = init_norm(self.channels)
-            params[name] = {"layer": layer.init(key=k), "norm": norm}
+            params[name] = {"layer": layer.init(key=k), "scale": jnp.ones(self.channels)}
         return params
 
-    def sample(self, *, key: jax.Array) -> tuple[nn.AffineSamples, ...]:
-        """The samples of each layer's output."""
+    def sample(self, *, key: jax.Array) -> nn.AffineSamples:
+        """The samples of all layers."""
         sizes = (self.num_rotations, self.num_stretches)
-        return tuple(
-            nn.sample_affine(self.group, *sizes, mode=self.mode, key=k)
-            for k in jax.random.split(key, len(self.kernel_sizes))
-        )
+        return nn.sample_affine(self.group, *sizes, mode=self.mode, key=key)
 
     def move(
-        self, samples: tuple[nn.AffineSamples, ...], sigma: float, *, key: jax.Array
-    ) -> tuple[nn.AffineSamples, ...]:
+        self, samples: nn.AffineSamples, sigma: float, *, key: jax.Array
+    ) -> nn.AffineSamples:
         """All samples times one random element near 1, from the left.
 
         The network then sees an image as it saw the one moved by the inverse before, up
@@ -133,15 +133,17 @@ class AffineNet:
         """
         a = self.group.exp(sigma * jax.random.normal(key, (self.group.dim,)))
         b = self.group.inverse(a)
-        return tuple(
-            nn.AffineSamples(a @ s.matrices, s.inverses @ b, s.weights) for s in samples
+        return nn.AffineSamples(
+            a @ samples.matrices, samples.inverses @ b, samples.weights
         )
 
-    def apply(self, params: dict[str, Any], x: jax.Array, samples: Any) -> jax.Array:
+    def apply(
+        self, params: dict[str, Any], x: jax.Array, samples: nn.AffineSamples
+    ) -> jax.Array:
         x = x[..., None, None]
         for k, (name, layer) in enumerate(self.layers):
-            around = samples[max(k - 1, 0) : k + 1]
+            x = pool(x) if k else x
+            around = (samples, samples) if k else (samples,)
             x = layer.apply(params[name]["layer"], x, *around)
-            x = max_pool(x) if k == 0 else x
-            x = activate(params[name]["norm"], x)
+            x = activate(params[name]["scale"], x)
         return classify(params["head"], x)

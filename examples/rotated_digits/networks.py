@@ -39,8 +39,9 @@ class SteerableCnn:
             }
             found.append(stage)
             rep, width = regular, channels
-        # What is pooled no longer is upsampled; the last stage keeps its pixels.
-        del found[-1]["pool"]
+        # On a coarse grid the maximum over pixels depends on where pixels lie.
+        for stage in found[1:]:
+            del stage["pool"]
         return found
 
     @property
@@ -113,7 +114,7 @@ class PlainCnn:
             mean, variance = jnp.mean(x, (0, 1)), jnp.var(x, (0, 1))
             x = (x - mean) * jax.lax.rsqrt(variance + 1e-5)
             x = jax.nn.elu(p["scale"] * x + p["shift"])
-            if i + 1 < len(self.channels):
+            if i == 0:
                 pool = nn.BlurPool(trivial, width, kernel_size=5)
                 x = pool.apply(x[:, :, None])[:, :, 0]
         return jnp.max(x, axis=(0, 1)) @ params["head"]["w"] + params["head"]["b"]
