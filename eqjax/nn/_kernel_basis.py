@@ -34,7 +34,7 @@ class KernelBasis:
     window and the mean over subpixels suppress that. The functions of one ring and
     degree move by the irrep of that degree.
 
-    Relative change of a lifting, a ReLU and a regular convolution of C_8 under a turn by
+    Relative change of a lifting, a ReLU and a regular convolution of C_8, by a turn of
     45 degrees, on noise smoothed with so many pixels (benchmarks/steerable_conv.py):
 
     | kernel | functions | 0.7 px | 1.5 px | 3 px | escnn's default |
