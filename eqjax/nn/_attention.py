@@ -167,6 +167,11 @@ class Attention(KeepsRep):
             logits = logits + bias.transpose(2, 0, 1)
         if mask is not None:
             check_shape("mask", mask, (nodes, nodes))
+            check_condition(
+                mask.dtype == jnp.bool_,
+                "`mask` must hold booleans, True where a node is seen, got "
+                f"{mask.dtype}. Compare it with something.",
+            )
         weights = _softmax(logits, mask)
         mixed = jax.tree.map(
             lambda v: jnp.einsum(

@@ -144,8 +144,8 @@ class BatchNorm(KeepsRep):
         running = self._running(terms, state)
         found = running
         if not use_running:
-            pairs = zip(parts, running, strict=True)
-            found = [_moments(part, old, axis_name) for part, old in pairs]
+            pairs = zip(parts, is_centered(terms), strict=True)
+            found = [_moments(part, mean, axis_name) for part, mean in pairs]
             state = self._next(terms, state, found)
         shifts = iter(
             terms.only(is_centered(terms)).unpack(params["shift"])
@@ -170,10 +170,9 @@ class BatchNorm(KeepsRep):
     def _running(self, terms: Terms, state: Params) -> list[_Moments]:
         """The running averages of each term."""
         centered = is_centered(terms)
-        means = (
-            iter(terms.only(centered).unpack(state["mean"])) if any(centered) else ()
+        means = iter(
+            terms.only(centered).unpack(state["mean"]) if any(centered) else ()
         )
-        means = iter(means)
         return [
             (next(means) if mean else None, variance)
             for mean, variance in zip(
@@ -198,11 +197,12 @@ class BatchNorm(KeepsRep):
 _Moments = tuple[Array | None, Array]
 
 
-def _moments(x: Array, running: _Moments, axis_name: Any) -> _Moments:
+def _moments(x: Array, centered: bool, axis_name: Any) -> _Moments:
     """The statistics of a part (*grid, copies, dim, channels).
 
-    In one pass over the data: E[(x - r)^2] - E[x - r]^2. Unlike with r = 0, there is no
-    cancellation once the running mean r is near the mean.
+    In one pass over the data: E[(x - r)^2] - E[x - r]^2. With r = 0 the difference
+    would cancel where the mean is large; the mean r of the first row of the grid is
+    near enough, since one that is not makes the variance large.
     """
 
     def average(x: Array) -> Array:
@@ -210,9 +210,10 @@ def _moments(x: Array, running: _Moments, axis_name: Any) -> _Moments:
         mean = jnp.mean(jnp.mean(x, axis=tuple(range(x.ndim - 3))), axis=-2)
         return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
 
-    if running[0] is None:
+    if not centered:
         return None, average(x * x)
-    reference = jax.lax.stop_gradient(running[0]).astype(x.dtype)
+    row = x if x.ndim == 3 else x[:1]
+    reference = jax.lax.stop_gradient(average(row))
     shifted = x - beside(reference, x)
     mean, square = average(shifted), average(shifted * shifted)
     return mean + reference, jnp.maximum(square - mean * mean, 0)

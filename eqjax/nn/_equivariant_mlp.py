@@ -1,4 +1,4 @@
-"""Equivariant multilayer perceptrons for any group."""
+"""Equivariant multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Key
 
-from eqjax._core._checks import check_positive, check_size
+from eqjax._core._checks import check_condition, check_positive, check_size
 from eqjax._core._dense import split_named
 from eqjax._core._specs import register_spec
 from eqjax.nn._bilinear import Bilinear
 from eqjax.nn._features import Feature, Params, Precision, multiplicities
 from eqjax.nn._gate import Gate
-from eqjax.nn._linear import Linear, check_linear
+from eqjax.nn._linear import Linear, channels_of_irreps, check_linear
 from eqjax.reps._rep import check_same_group
 
 
@@ -85,7 +85,18 @@ class EquivariantMLP:
         """Checks the fields."""
         check_linear(self)
         check_same_group(self.rep_in, self.hidden)
-        multiplicities(self.hidden)
+        hidden = multiplicities(self.hidden)
+        for side in ("in", "out"):
+            rep, channels = (
+                getattr(self, f"rep_{side}"),
+                getattr(self, f"channels_{side}"),
+            )
+            missing = [r for r in channels_of_irreps(rep, channels) if r not in hidden]
+            check_condition(
+                not missing,
+                f"`hidden` must have every irrep of `rep_{side}`, which else would "
+                f"have no part in the result; missing: {missing}. Add them.",
+            )
         check_size("depth", self.depth)
         check_positive("product_scale", self.product_scale, zero=True)
         check_positive("gate_scale", self.gate_scale, zero=True)
@@ -105,9 +116,6 @@ class EquivariantMLP:
         Returns:
             {"block_0": {"left", "right", "product"}, .., "out"}.
 
-        Raises:
-            ValueError: If a layer has nothing to learn: no irrep of `hidden` is in
-                `rep_in`, or in `rep_out`.
         """
         names = [*(f"block_{i}" for i in range(self.depth)), "out"]
         keys = split_named(key, names)

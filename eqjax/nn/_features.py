@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqjax._core._checks import check_condition, check_size
+from eqjax._core._checks import check_condition, check_floating, check_size
 from eqjax.reps import Irrep, Rep, decompose
 from eqjax.reps._sum import Sum
 
@@ -58,6 +58,8 @@ def check_feature(name: str, x: Any, rep: Rep, channels: int | None) -> None:
     Raises:
         ValueError: If a shape differs, or the arrays of irreps are not those of `rep`.
     """
+    for part in jax.tree.leaves(x):
+        check_floating(name, part)
     if channels is not None:
         want = (rep.dim, channels)
         came = getattr(x, "shape", type(x).__name__)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from eqjax._core._checks import check_condition, check_size
+from eqjax.reps import Rep
 
 Padding: TypeAlias = Literal["zero", "periodic", "valid"]
 
@@ -77,7 +78,13 @@ def window_padding(
     for size in shape:
         fallback = 0 if padding == "valid" else (extent - min(stride, extent) + 1) // 2
         if padding == "periodic":
-            aligned = (extent - 1) // 2 if extent % 2 and stride == 1 else None
+            check_condition(
+                extent % 2 == 1,
+                "Periodic padding needs windows of an odd number of pixels, which have "
+                f"as many on both sides, got {extent}.",
+            )
+            fallback = (extent - 1) // 2
+            aligned = fallback if stride == 1 else None
         elif padding == "valid":
             aligned = 0 if (size - extent) % stride == 0 else None
         else:
@@ -121,17 +128,33 @@ def offsets(size: int, dim: int, oversampling: int) -> np.ndarray:
     return points.transpose(order).reshape(size**dim, oversampling**dim, dim)
 
 
-def grid_dim(x: Any) -> int:
+def moves_grid(group: Any) -> bool:
+    """Whether the group consists of turns and mirrors of the plane or of space."""
+    lie, discrete = group.generators
+    n = group.degree
+    if n not in (2, 3) or lie.shape[-1] != n or np.iscomplexobj(discrete):
+        return False
+    skew = np.max(np.abs(lie + lie.swapaxes(1, 2)), initial=0.0)
+    square = discrete @ discrete.swapaxes(1, 2) - np.eye(n)
+    return bool(max(skew, np.max(np.abs(square), initial=0.0)) < 1e-9)
+
+
+def grid_dim(x: Any, rep: Rep) -> int:
     """The number of grid axes of a field (*grid, components, channels).
 
     Raises:
-        ValueError: If these are not one to three.
+        ValueError: If it is not the dimension that the group moves, or one to three for
+            a group that moves no grid.
     """
     ndim = getattr(x, "ndim", 0) - 2
+    is_moved = moves_grid(rep.group)
+    allowed = (rep.group.degree,) if is_moved else (1, 2, 3)
     check_condition(
-        1 <= ndim <= 3,
-        "`x` must be a field of shape (*grid, components, channels) with one to three "
-        f"grid axes, got {getattr(x, 'shape', type(x).__name__)}.",
+        ndim in allowed,
+        f"`x` must be a field of shape (*grid, components, channels) with "
+        f"{' or '.join(map(str, allowed))} grid axes for {rep.group}, got "
+        f"{getattr(x, 'shape', type(x).__name__)}. Use `jax.vmap` for more than one "
+        "field.",
     )
     return ndim
 
@@ -139,9 +162,9 @@ def grid_dim(x: Any) -> int:
 def _misaligned(size: int, extent: int, stride: int, padding: str) -> str:
     if padding == "periodic":
         remedy = (
-            "Periodic padding is symmetric about the center for odd windows and "
-            "stride 1 only (with a stride that divides the size it is so about pixel "
-            "0). Take those, and pool with a window afterwards"
+            "Periodic padding is symmetric about the center for stride 1 only (with a "
+            "stride that divides the size it is so about pixel 0). Take that, and pool "
+            "afterwards"
         )
     elif padding == "valid":
         remedy = f"Take a size with (size - {extent}) divisible by {stride}"

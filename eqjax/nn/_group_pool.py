@@ -111,5 +111,5 @@ def _largest(x: Array) -> Array:
     while (num := x.shape[-2]) > 1:
         half = num // 2
         a, b, rest = jnp.split(x, (half, 2 * half), axis=-2)
-        x = jnp.concatenate([jnp.where(a >= b, a, b), rest], axis=-2)
+        x = jnp.concatenate([jnp.where((a >= b) | jnp.isnan(a), a, b), rest], axis=-2)
     return x[..., 0, :]

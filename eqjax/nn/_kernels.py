@@ -12,11 +12,15 @@ from jaxtyping import Array
 
 from eqjax._core._checks import check_condition
 from eqjax.groups import O
+from eqjax.nn._grid import moves_grid
 from eqjax.nn._kernel_basis import KernelBasis, sampled
 from eqjax.o3._constants import read_only
 from eqjax.reps import Irrep, Rep, hom, irrep
 from eqjax.reps._permutation import Quotient
 from eqjax.reps._standard import Trivial
+
+# Smaller kernels are rounding: pixels cannot show e.g. sin(4 t) on a window of three.
+_SHOWN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -112,14 +116,6 @@ class OrbitKernels(NamedTuple):
             frames.append(frame.reshape(pixels, *chosen.shape[1:]))
         return jnp.stack(frames, axis=3 if self.is_out else 1)
 
-    def dense(self) -> DenseKernels:
-        """The same as a list."""
-        count = int(np.prod(self.shape))
-        eye = np.eye(count).reshape(count, *self.shape)
-        chosen = eye[:, self.orbits if self.is_out else self.orbits.T]
-        form = "gkb,ngtb->nkgt" if self.is_out else "gkb,ngsb->nksg"
-        return DenseKernels(np.einsum(form, self.functions, chosen, optimize=True))
-
 
 @functools.lru_cache(maxsize=512)
 def steerable_kernels(
@@ -136,6 +132,8 @@ def steerable_kernels(
     """
     for regular in (rep_out, rep_in):
         if _is_regular(regular):
+            if not moved_functions(rep_in.group, basis, size).size:
+                return None
             return _framed(rep_in, rep_out, basis, size, regular is rep_out)
     found = _solved(rep_in, rep_out, basis, size)
     return DenseKernels(read_only(found)) if len(found) else None
@@ -167,7 +165,7 @@ def _framed(
 
 def _solved(rep_in: Rep, rep_out: Rep, basis: KernelBasis, size: int) -> np.ndarray:
     group = rep_in.group
-    found = []
+    found = [np.zeros((0, size**group.degree, rep_out.dim, rep_in.dim))]
     for degree, values in sampled(basis, size, group.degree):
         harmonics = Harmonics(group, degree)
         maps = hom(harmonics * rep_in, rep_out).basis
@@ -187,10 +185,12 @@ def moved_functions(group: Any, basis: KernelBasis, size: int) -> np.ndarray:
         # psi(g^-1 x) = rho(g)^T psi(x)
         part = np.einsum("gmn,rkm->gkrn", moves, values, optimize=True)
         parts.append(part.reshape(*part.shape[:2], -1))
-    functions = np.concatenate(parts, axis=2)
+    empty = np.zeros((len(matrices), size**group.degree, 0))
+    functions = np.concatenate([empty, *parts], axis=2)
     # Mean over the group of the sum of squares is 1.
     norms = np.sqrt(np.sum(functions**2, axis=(0, 1)) / len(functions))
-    return read_only(functions / norms)
+    shown = norms > _SHOWN
+    return read_only(functions[:, :, shown] / norms[shown])
 
 
 def check_grid_group(rep: Rep) -> None:
@@ -199,28 +199,19 @@ def check_grid_group(rep: Rep) -> None:
     Raises:
         ValueError: If it does not.
     """
-    group = rep.group
-    lie, discrete = group.generators
-    fits = group.degree in (2, 3) and lie.shape[-1] == group.degree
-    fits = fits and not np.iscomplexobj(discrete)
-    if fits:
-        skew = np.max(np.abs(lie + lie.swapaxes(1, 2)), initial=0.0)
-        square = discrete @ discrete.swapaxes(1, 2) - np.eye(group.degree)
-        fits = bool(max(skew, np.max(np.abs(square), initial=0.0)) < 1e-9)
     check_condition(
-        fits,
+        moves_grid(rep.group),
         "Fields on a grid need a group of turns and mirrors of the plane or of space, "
-        f"such as Cyclic(n), Dihedral(n), O(2), Polyhedral(...), O(3); got {group} of "
-        f"{rep}.",
+        f"such as Cyclic(n), Dihedral(n), O(2), Polyhedral(...), O(3); got "
+        f"{rep.group} of {rep}.",
     )
 
 
 def _normalized(kernels: np.ndarray) -> np.ndarray:
     """Each with the number of components of the output as its sum of squares."""
-    if not len(kernels):
-        return kernels
     squares = np.sum(kernels**2, axis=(1, 2, 3), keepdims=True)
-    return kernels * np.sqrt(kernels.shape[2] / squares)
+    shown = squares[:, 0, 0, 0] > _SHOWN**2
+    return kernels[shown] * np.sqrt(kernels.shape[2] / squares[shown])
 
 
 def _is_regular(rep: Rep) -> bool:

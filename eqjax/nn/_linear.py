@@ -52,7 +52,8 @@ class Linear:
     permutation representations there is a weight for each orbit of pairs of components
     instead (for regular ones: the group convolution), and where the irreps of a group
     are not listed, one for each map of `reps.hom`. Weights start as normal numbers of
-    variance 1 / (number of terms): features of unit variance stay such.
+    variance 1 / (number of terms), which keeps the variance of irreps that the input
+    has.
 
     Features are dense, (*grid, rep.dim, channels), where a number of channels is given;
     where it is None, the multiplicities of a sum of irreps are the channels, and a
@@ -304,8 +305,7 @@ def _multiply(x: Array, weights: Array, precision: Precision) -> Array:
     """x W. The barrier makes the gradient a product of its own.
 
     XLA on a CPU is fast in making it with the channels of the result first, but without
-    the barrier it takes the transposition that follows into the product: the gradient
-    of a layer then takes 1.4 times as long.
+    the barrier it takes the transposition that follows into the product, which is slow.
     """
     flipped = jax.lax.optimization_barrier(weights.T)
     return jnp.einsum("nm,...m->...n", flipped, x, precision=precision)

@@ -71,7 +71,7 @@ class MaxPool(KeepsRep):
         check_feature("x", x, self.rep, self.channels)
 
         def one(part: Array) -> Array:
-            dim = grid_dim(part)
+            dim = grid_dim(part, self.rep)
             stride, pads = pool_padding(self, part.shape[:dim])
             for axis in range(dim):
                 windows = _windows(part, axis, self.kernel_size, stride, pads[axis])
@@ -127,6 +127,8 @@ class NormMaxPool(KeepsRep):
     def apply(self, x: Feature) -> Feature:
         """The vectors of one field (*grid, rep.dim, channels), or such by irrep."""
         check_feature("x", x, self.rep, self.channels)
+        for part in jax.tree.leaves(x):
+            grid_dim(part, self.rep)
         terms = terms_of(self.rep, self.channels)
         return terms.join([self._chosen(part) for part in terms.split(x)])
 
@@ -151,7 +153,7 @@ class NormMaxPool(KeepsRep):
             ]
         best, result = norms[0], vectors[0]
         for norm, vector in itertools.islice(zip(norms, vectors, strict=True), 1, None):
-            larger = norm > best
+            larger = (norm > best) | jnp.isnan(norm)
             best, result = (
                 jnp.where(larger, norm, best),
                 jnp.where(larger, vector, result),

@@ -14,6 +14,7 @@ from jaxtyping import Array, Complex, Float
 from eqjax._core._checks import (
     check_choice,
     check_condition,
+    check_floating,
     check_positive,
     check_size,
 )
@@ -162,6 +163,7 @@ class MomentHead:
             f"`x` must be an image of shape ({self.size}, {self.size}, *channels), got "
             f"{getattr(x, 'shape', type(x).__name__)}.",
         )
+        check_floating("x", x)
         basis = _basis(self.family, self.max_order, self.size)
         return jnp.tensordot(jnp.asarray(basis, x.dtype), x, 2, precision="highest")
 

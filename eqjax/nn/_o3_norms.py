@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
-from eqjax._core._checks import check_positive, check_size
+from eqjax._core._checks import check_condition, check_positive, check_size
 from eqjax._core._specs import register_spec
 from eqjax.nn._features import Params, check_feature, default_dtype
 from eqjax.nn._layer import KeepsRep
@@ -50,8 +51,7 @@ class SeparableLayerNorm(KeepsRep):
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        check_size("channels", self.channels)
-        check_positive("epsilon", self.epsilon)
+        _check_fields(self)
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Scales of one and biases of zero.
@@ -118,8 +118,7 @@ class MergedLayerNorm(KeepsRep):
 
     def __post_init__(self) -> None:
         """Checks the fields."""
-        check_size("channels", self.channels)
-        check_positive("epsilon", self.epsilon)
+        _check_fields(self)
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Scales of one and biases of zero, see `SeparableLayerNorm.init`."""
@@ -165,3 +164,12 @@ def _everywhere(
     if x.ndim == 2:
         return at(x)
     return jax.vmap(at)(x.reshape(-1, *x.shape[-2:])).reshape(x.shape)
+
+
+def _check_fields(layer: Any) -> None:
+    check_condition(
+        isinstance(layer.rep, Degrees),
+        f"`rep` must be `o3.Degrees`, got {layer.rep}. `LayerNorm` takes others.",
+    )
+    check_size("channels", layer.channels)
+    check_positive("epsilon", layer.epsilon)

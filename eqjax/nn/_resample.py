@@ -120,7 +120,8 @@ class BlurPool(KeepsRep):
         """The means of one field (*grid, rep.dim, channels), or of such by irrep."""
         sigma = (self.stride + 1) / 3 if self.sigma is None else self.sigma
         r = np.arange(self.kernel_size) - (self.kernel_size - 1) / 2
-        window = tuple(np.exp(-0.5 * (r / sigma) ** 2).tolist())
+        # The nearest pixels count 1, however small sigma is.
+        window = tuple(np.exp(0.5 * (np.min(r * r) - r * r) / sigma**2).tolist())
         return _pooled(self, window, x)
 
 
@@ -164,7 +165,7 @@ class Upsample(KeepsRep):
         check_feature("x", x, self.rep, self.channels)
 
         def one(part: Array) -> Array:
-            shape = part.shape[: grid_dim(part)]
+            shape = part.shape[: grid_dim(part, self.rep)]
             return _along(part, [_upsampling(n, self.factor) for n in shape])
 
         return jax.tree.map(one, x)
@@ -196,7 +197,7 @@ def _pooled(pool: Any, window: tuple[float, ...], x: Feature) -> Feature:
     check_feature("x", x, pool.rep, pool.channels)
 
     def one(part: Array) -> Array:
-        shape = part.shape[: grid_dim(part)]
+        shape = part.shape[: grid_dim(part, pool.rep)]
         stride, pads = pool_padding(pool, shape)
         pairs = zip(shape, pads, strict=True)
         return _along(part, [_windows(n, window, stride, p) for n, p in pairs])

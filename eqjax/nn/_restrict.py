@@ -16,6 +16,7 @@ from eqjax.groups import is_subgroup, left_cosets, subgroup_indices
 from eqjax.nn._features import Feature, check_channels, check_feature, multiplicities
 from eqjax.reps import Irrep, Rep, decompose, regular, restrict
 from eqjax.reps._permutation import Quotient
+from eqjax.reps._standard import Trivial
 from eqjax.reps._sum import Sum, add, copies
 
 
@@ -127,6 +128,8 @@ def _pieces(rep: Rep, subgroup: Any) -> tuple[Rep, np.ndarray]:
             subgroup_indices(subgroup, rep.group)[None], right[:, None]
         ]
         return copies(regular(subgroup), len(right)), index.ravel()
+    if isinstance(rep, Trivial):
+        return Trivial(subgroup), np.arange(1)
     if isinstance(rep, Irrep):
         decomposition = decompose(restrict(rep, subgroup))
         terms = [copies(part, count) for part, count in decomposition.terms]

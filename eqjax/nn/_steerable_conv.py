@@ -26,6 +26,7 @@ from eqjax.nn._bias import Bias
 from eqjax.nn._features import (
     Feature,
     Params,
+    Precision,
     check_channels,
     check_feature,
     default_dtype,
@@ -81,9 +82,9 @@ class SteerableConv:
         precision: Of the convolution.
 
     Raises:
-        ValueError: If the groups differ, the group does not move a plane or space, or
-            no kernel commutes with it; when applied: if a shape does not fit, or the
-            windows do not lie symmetrically.
+        ValueError: If the groups differ, or the group does not move a plane or space;
+            when parameters are made: if no kernel commutes with it; when applied: if a
+            shape does not fit, or the windows do not lie symmetrically.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -118,7 +119,7 @@ class SteerableConv:
     bias: bool = field(default=True, kw_only=True)
     transposed: bool = field(default=False, kw_only=True)
     allow_misaligned: bool = field(default=False, kw_only=True)
-    precision: Any = field(default=None, kw_only=True)
+    precision: Precision = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Checks the fields."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import ndimage
 
-from eqjax._core._checks import check_condition, check_size
+from eqjax._core._checks import check_condition, check_floating, check_size
 from eqjax.groups import Element
 from eqjax.reps import Rep
 
@@ -53,6 +53,7 @@ def act_on_field(
         [0.0, 1.0]
     """
     check_size("order", order, minimum=0)
+    check_floating("field", field)
     dim = rep.group.degree
     check_condition(
         field.ndim == dim + 2 and field.shape[-2] == rep.dim and dim in (2, 3),
@@ -65,7 +66,8 @@ def act_on_field(
     frame = np.eye(dim)[::-1] * np.where(np.arange(dim) == dim - 2, -1.0, 1.0)[:, None]
     moves = frame @ matrix @ frame.T
     rounded = np.round(moves)
-    if np.max(np.abs(moves - rounded)) < 1e-9:
+    # Elements of Lie groups may be of float32.
+    if np.max(np.abs(moves - rounded)) < 1e-6:
         moved = _exchanged(field, rounded)
     else:
         moved = _interpolated(field, moves, order)

@@ -87,6 +87,7 @@ def test_errors_say_what_to_do():
         EquivariantMLP(VECTOR, VECTOR, 1, 1, hidden=uniform(groups.SO(3), 9))
     with pytest.raises(ValueError, match="must be a sum of irreps"):
         EquivariantMLP(VECTOR, VECTOR, 1, 1, hidden=reps.standard(O3) ** 2)
-    layer = EquivariantMLP(VECTOR, VECTOR, 1, 1, hidden=3 * SCALAR)
-    with pytest.raises(ValueError, match="share an irrep"):
-        layer.init(key=KEY)
+    with pytest.raises(ValueError, match=r"every irrep of `rep_in`.*1o"):
+        EquivariantMLP(VECTOR, SCALAR, 1, 1, hidden=3 * SCALAR)
+    with pytest.raises(ValueError, match=r"every irrep of `rep_out`.*1o"):
+        EquivariantMLP(SCALAR, VECTOR, 1, 1, hidden=3 * SCALAR)

@@ -135,5 +135,16 @@ def test_bad_input(user_errors: None) -> None:
     pool = nn.BlurPool(reps.standard(D4), 1, kernel_size=5)
     with pytest.raises(ValueError, match="even window for this even size"):
         pool.apply(jnp.zeros((8, 8, 2, 1)))
-    with pytest.raises(ValueError, match="one to three grid axes"):
+    with pytest.raises(ValueError, match="2 grid axes"):
         pool.apply(jnp.zeros((2, 1)))
+    with pytest.raises(ValueError, match="more than one field"):
+        pool.apply(jnp.zeros((3, 9, 9, 2, 1)))
+    with pytest.raises(ValueError, match="floating-point"):
+        pool.apply(jnp.zeros((9, 9, 2, 1), jnp.int32))
+
+
+def test_blur_of_no_width_takes_the_nearest_pixels() -> None:
+    pool = nn.BlurPool(reps.trivial(C4), 1, kernel_size=4, sigma=0.01)
+    x = jax.random.normal(KEY, (6, 6, 1, 1))
+    means = nn.AveragePool(reps.trivial(C4), 1, kernel_size=2).apply(x)
+    np.testing.assert_allclose(pool.apply(x), means, atol=1e-14)

@@ -36,10 +36,13 @@ def exact_elements(group: Any) -> list[Any]:
     return found
 
 
-def all_pairs(group: Any, kernels: Any) -> np.ndarray:
+def all_pairs(kernels: Any) -> np.ndarray:
     """(functions, pixels, out, in)."""
-    dense = kernels.dense() if isinstance(kernels, OrbitKernels) else kernels
-    return dense.kernels
+    if not isinstance(kernels, OrbitKernels):
+        return kernels.kernels
+    count = int(np.prod(kernels.shape))
+    eye = jnp.eye(count).reshape(count, *kernels.shape, 1, 1)
+    return np.asarray(jax.vmap(kernels.expand)(eye))[:, :, :, 0, :, 0].swapaxes(2, 3)
 
 
 def projector(kernels: np.ndarray) -> np.ndarray:
@@ -68,7 +71,7 @@ def test_closed_forms_span_what_the_constraint_allows(group: Any) -> None:
         closed = steerable_kernels(rep_in, rep_out, basis, 3)
         solved = _solved(rep_in, rep_out, basis, 3)
         assert closed is not None
-        kernels = all_pairs(group, closed)
+        kernels = all_pairs(closed)
         # Orthonormal bases of the same space; both are solved in float64.
         np.testing.assert_allclose(projector(kernels), projector(solved), atol=1e-10)
         # The normalization that `init` counts on.
@@ -224,7 +227,7 @@ def test_kernels_satisfy_the_constraint_between_pixels() -> None:
     assert kernels is not None
     # Turned by 45 degrees, the expanded kernel is K(g^-1 x) moved by the
     # representations: the same span.
-    dense = all_pairs(D8, kernels)
+    dense = all_pairs(kernels)
     g = jnp.asarray(1)
     moved = np.einsum(
         "pq,bkqi,ij->bkpj",
@@ -273,6 +276,32 @@ def test_vmap_and_gradients() -> None:
     single = jax.jit(conv.apply)
     for i in range(2):
         np.testing.assert_allclose(batched[i], single(params, x[i]), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("basis", "size", "rep_out"),
+    [
+        (nn.KernelBasis((0.0, 1.0), (0, 4)), 3, reps.regular(D4)),
+        (nn.KernelBasis((1.0,), (4,)), 3, reps.irrep(D4, "0o")),
+        (nn.KernelBasis((0.7,), (2,)), 2, reps.irrep(D4, "2e")),
+    ],
+)
+def test_what_pixels_cannot_show_is_no_kernel(
+    basis: nn.KernelBasis, size: int, rep_out: reps.Rep
+) -> None:
+    """sin(4 t) vanishes on 3 x 3 pixels, cos(2 t) on 2 x 2: only rounding is left."""
+    found = steerable_kernels(reps.trivial(D4), rep_out, basis, size)
+    if found is None:
+        return
+    conv = nn.SteerableConv(
+        reps.trivial(D4), rep_out, 1, 1, kernel_size=size, basis=basis
+    )
+    params = conv.init(key=KEY)
+    x = jax.random.normal(KEY, (5, 5, 1, 1))
+    g = D4.element(jnp.asarray(1))
+    moved = conv.apply(params, act_on_field(conv.rep_in, g, x))
+    want = act_on_field(rep_out, g, conv.apply(params, x))
+    np.testing.assert_allclose(moved, want, atol=1e-12)
 
 
 def test_no_kernel_is_said() -> None:
@@ -358,5 +387,11 @@ def test_bad_input(user_errors: None) -> None:
     valid = nn.SteerableConv(regular, regular, 2, 3, kernel_size=5, padding="valid")
     with pytest.raises(ValueError, match="too few"):
         valid.apply(valid.init(key=KEY), jnp.zeros((3, 3, 4, 2)))
+    basis = nn.KernelBasis.classic(2)
+    empty = nn.SteerableConv(regular, regular, 1, 1, kernel_size=2, basis=basis)
+    with pytest.raises(ValueError, match="No kernel"):
+        empty.init(key=KEY)
+    with pytest.raises(ValueError, match="floating-point"):
+        conv.apply(params, jnp.zeros((9, 9, 4, 2), jnp.int32))
     with pytest.raises(ValueError, match="one entry for each ring"):
         nn.KernelBasis((0.0, 1.0), (0,))
