@@ -17,6 +17,7 @@ from tests.registry_entries import Equivariant
 
 _QUARTERS = groups.Cyclic(4)
 _paper = AffineKernel(measure="paper")
+_hermite = AffineKernel(network="hermite", degree=2)
 _Layer = AffineLift | AffineConv | AffineProject
 
 
@@ -74,15 +75,14 @@ def _entry(layer: _Layer, rotations_in: int, rotations_out: int) -> Equivariant:
         covers=(layer, layer.kernel),
         singular=singular,
         # The layers share their code, and each compilation takes a second.
-        composes={}
-        if isinstance(layer, AffineConv) and layer.kernel != _paper
-        else None,
+        composes={} if layer.kernel == _hermite else None,
     )
 
 
 NN_AFFINE = (
     _entry(AffineLift(groups.GLPlus(2), 2, 3, kernel_size=5), 0, 8),
     _entry(AffineConv(groups.SL(2), 2, 3, kernel_size=3), 4, 8),
+    _entry(AffineConv(groups.SL(2), 1, 2, kernel_size=3, kernel=_hermite), 4, 4),
     # Different samples on both sides: the angle of exact half turns jumps.
     _entry(AffineConv(groups.GLPlus(2), 1, 2, kernel_size=3, kernel=_paper), 4, 8),
     _entry(AffineProject(groups.GLPlus(2), 3, 2, kernel_size=5), 4, 0),

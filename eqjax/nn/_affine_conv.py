@@ -151,17 +151,19 @@ class AffineConv:
     Measured relative error of lifting, GELU and convolution with random weights, for
     images of noise blurred by 1.5 pixels that move by any rotation and |X| <= 0.3
     (sigma 0.5; 9 x 9 pixels, kernel radius 2.5; 12 images, float32; w0 is
-    `AffineKernel.frequency`), against the number of samples:
+    `AffineKernel.frequency` of networks of sines), against the number of samples:
 
     =====  =======================  ====  ====  ====  ====  ====
     group  samples                     4     8    16    32    64
     =====  =======================  ====  ====  ====  ====  ====
     SL     product, w0 = 10         0.52  0.35  0.20  0.24  0.14
     SL     product, w0 = 4          0.20  0.21  0.07  0.07  0.07
+    SL     product, Hermite         0.68  0.69  0.26  0.18  0.12
     SL     independent, w0 = 10     0.88  0.68  0.61  0.49  0.32
     SL     as published, w0 = 10    0.46  0.35  0.27  0.22  0.19
     GL+    product, w0 = 10         0.57  0.85  0.64  0.67  0.25
     GL+    product, w0 = 4          0.41  0.38  0.21  0.14  0.11
+    GL+    product, Hermite         0.51  0.36  0.19  0.22  0.20
     GL+    independent, w0 = 10     1.29  0.68  0.52  0.68  0.46
     GL+    as published, w0 = 10    0.52  0.36  0.29  0.28  0.23
     =====  =======================  ====  ====  ====  ====  ====

@@ -87,16 +87,18 @@ def equivariance_errors(
     """For both groups: product grids, independent stretches, and as published."""
     haar = nn.AffineKernel(radius=2.5)
     slow = dataclasses.replace(haar, frequency=4.0)
+    hermite = dataclasses.replace(haar, network="hermite")
     paper = dataclasses.replace(haar, measure="paper")
     cases = {
         "product": (haar, "product"),
         "product, frequency 4": (slow, "product"),
+        "product, Hermite": (hermite, "product"),
         "independent": (haar, "independent"),
         "paper": (paper, "paper"),
     }
     pairs = [("SL(2)", groups.SL(2)), ("GL+(2)", groups.GLPlus(2))]
     if smoke:
-        pairs, cases = pairs[:1], {"product": cases["product"]}
+        pairs, cases = pairs[:1], {"product, Hermite": cases["product, Hermite"]}
     found: dict[str, list[float]] = {}
     for title, group in pairs:
         for name, (kernel, mode) in cases.items():

@@ -49,17 +49,21 @@ def classify(params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
 class PlainNet:
     """Ordinary convolutions in the places of the others."""
 
-    channels: int
+    channels: tuple[int, ...]
     kernel_sizes: tuple[int, ...]
 
     def init(self, *, key: jax.Array) -> dict[str, Any]:
         *keys, key_head = jax.random.split(key, len(self.kernel_sizes) + 1)
-        params: dict[str, Any] = {"head": init_head(self.channels, key=key_head)}
-        for k, size in enumerate(self.kernel_sizes):
-            shape = (size, size, self.channels if k else 1, self.channels)
+        params: dict[str, Any] = {"head": init_head(self.channels[-1], key=key_head)}
+        before = 1
+        for k, (size, width) in enumerate(
+            zip(self.kernel_sizes, self.channels, strict=True)
+        ):
+            shape = (size, size, before, width)
             deviation = 1 / math.sqrt(math.prod(shape[:3]))
             kernel = deviation * jax.random.normal(keys[k], shape)
-            params[f"conv_{k}"] = {"kernel": kernel, "scale": jnp.ones(self.channels)}
+            params[f"conv_{k}"] = {"kernel": kernel, "scale": jnp.ones(width)}
+            before = width
         return params
 
     def sample(self, *, key: jax.Array) -> None:
@@ -90,32 +94,36 @@ class AffineNet:
     """Lifting, group convolutions, and the maximum over the group."""
 
     group: groups.SL | groups.GLPlus
-    channels: int
+    channels: tuple[int, ...]
     kernel_sizes: tuple[int, ...]
     num_rotations: int
     num_stretches: int
     kernel: nn.AffineKernel = nn.AffineKernel(network="hermite")
+    lift_kernel: nn.AffineKernel = nn.AffineKernel(network="hermite", degree=5)
     mode: Literal["product", "independent", "paper"] = "product"
 
     @property
     def layers(self) -> Iterator[tuple[str, nn.AffineLift | nn.AffineConv]]:
-        channels, (first, *others) = self.channels, self.kernel_sizes
-        options: dict[str, Any] = {"bias": False, "kernel": self.kernel}
-        yield (
-            "lift",
-            nn.AffineLift(self.group, 1, channels, kernel_size=first, **options),
-        )
-        for k, size in enumerate(others):
+        first, *sizes = self.kernel_sizes
+        widths = self.channels
+        options: dict[str, Any] = {"bias": False, "kernel": self.lift_kernel}
+        lift = nn.AffineLift(self.group, 1, widths[0], kernel_size=first, **options)
+        yield "lift", lift
+        options["kernel"] = self.kernel
+        for k, size in enumerate(sizes):
             conv = nn.AffineConv(
-                self.group, channels, channels, kernel_size=size, **options
+                self.group, widths[k], widths[k + 1], kernel_size=size, **options
             )
             yield f"conv_{k}", conv
 
     def init(self, *, key: jax.Array) -> dict[str, Any]:
         *keys, key_head = jax.random.split(key, len(self.kernel_sizes) + 1)
-        params: dict[str, Any] = {"head": init_head(self.channels, key=key_head)}
+        params: dict[str, Any] = {"head": init_head(self.channels[-1], key=key_head)}
         for (name, layer), k in zip(self.layers, keys, strict=True):
-            params[name] = {"layer": layer.init(key=k), "scale": jnp.ones(self.channels)}
+            params[name] = {
+                "layer": layer.init(key=k),
+                "scale": jnp.ones(layer.channels_out),
+            }
         return params
 
     def sample(self, *, key: jax.Array) -> nn.AffineSamples:

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from networks import AffineNet, PlainNet
 from rich.console import Console
 
-from eqjax import groups
+from eqjax import groups, nn
 from eqjax.data import LabelledImages, digits, warp
 
 
@@ -36,31 +36,35 @@ class Config:
         data: Folder of the four idx files of MNIST or of a set of the same form;
             default: the small digits of scikit-learn.
         size: Side of the digits, pixels.
-        frame: Side of the images, pixels, even.
+        frame: Side of the images, pixels.
         steps: Training steps.
         batch: Images in each step.
-        rate: Learning rate.
-        rate_sines: Of the sine layers that make kernels.
+        rate: Learning rate, after a warmup; it falls to zero along a cosine.
         num_rotations: Rotations among the samples of a group.
         num_stretches: Stretches for each of them.
         moves: Deviation of the random elements that move all samples in each step.
-        votes: Moves of the samples over which a test averages probabilities.
+        votes: Moves of the samples over which a test averages log probabilities; with
+            1, samples are not moved.
+        paper: Train networks with the published kernels and samples as well; they have
+            more weights, and need a rate of about 2e-3.
+        errors: Measure how far convolutions are from commuting with affine maps.
         smoke: A run of seconds that only shows that everything works.
         seed: Of everything.
     """
 
     out: Path = Path("runs/affine_digits")
     data: Path | None = None
-    size: int = 12
-    frame: int = 20
-    steps: int = 1_500
+    size: int = 16
+    frame: int = 25
+    steps: int = 1_000
     batch: int = 32
-    rate: float = 6e-3
-    rate_sines: float = 6e-4
-    num_rotations: int = 1
-    num_stretches: int = 4
-    moves: float = 0.3
-    votes: int = 4
+    rate: float = 1.5e-2
+    num_rotations: int = 8
+    num_stretches: int = 1
+    moves: float = 0.15
+    votes: int = 1
+    paper: bool = False
+    errors: bool = False
     smoke: bool = False
     seed: int = 0
 
@@ -95,20 +99,11 @@ def train(model: Any, config: Config, data: LabelledImages) -> tuple[Any, Any]:
     key_init, key_samples, key_steps = jax.random.split(jax.random.key(config.seed), 3)
     params, samples = model.init(key=key_init), model.sample(key=key_samples)
 
-    def label(path: Any, _: Any) -> str:
-        return "sines" if "sine_" in jax.tree_util.keystr(path) else "rest"
-
-    def adam(rate: float) -> optax.GradientTransformation:
-        schedule = optax.cosine_decay_schedule(rate, config.steps)
-        return optax.adamw(schedule, weight_decay=1e-3)
-
-    rates: dict[Any, Any] = {
-        "sines": adam(config.rate_sines),
-        "rest": adam(config.rate),
-    }
-    labels = jax.tree_util.tree_map_with_path(label, params)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.rate, config.steps // 10, config.steps
+    )
     optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.multi_transform(rates, labels)
+        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-3)
     )
     xs, ys = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
 
@@ -141,7 +136,7 @@ def accuracies(
     @jax.jit
     def predict(x: jax.Array) -> jax.Array:
         total = jnp.zeros(())
-        for k in range(config.votes if samples else 1):
+        for k in range(1 if samples is None else config.votes):
             moved = model.move(samples, config.moves if k else 0.0, key=keys[k])
             logits = jax.vmap(lambda image, s=moved: model.apply(params, image, s))(x)
             total = total + jax.nn.log_softmax(logits)
@@ -161,18 +156,29 @@ def accuracies(
 
 
 def draw(result: dict[str, Any], shown: np.ndarray, config: Config) -> None:
-    """Digits before and after; equivariance errors against the number of samples."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Digits before and after, accuracies, and errors of equivariance if measured."""
+    curves = result["equivariance_errors"]
+    num = 3 if curves else 2
+    figure = Figure(figsize=(4.5 * num, 3.6), layout="constrained")
+    left, middle, *others = figure.subplots(1, num)
     rows = shown.transpose(0, 2, 1, 3).reshape(2 * shown.shape[2], -1)
     left.imshow(rows, cmap="gray_r")
     left.set(xticks=[], yticks=[], title="upright (first row) and moved digits")
-    for name, errors in result["equivariance_errors"].items():
-        right.loglog(result["num_samples"], errors, "o-", label=name)
-    right.set(xlabel="samples of H", ylabel="relative error")
-    right.set_title("a convolution against affine maps of the image")
-    right.grid(alpha=0.3)
-    right.legend(fontsize=8)
+    names = list(result["models"])
+    for k, test in enumerate(("upright", "moved")):
+        heights = [result["models"][name][test] for name in names]
+        bars = middle.bar(np.arange(len(names)) + 0.4 * k, heights, 0.38, label=test)
+        middle.bar_label(bars, fmt="%.3f", fontsize=8)
+    middle.set_xticks(np.arange(len(names)) + 0.2, names)
+    middle.set(ylim=(0, 1.2), title="accuracy, trained on upright digits")
+    middle.legend(loc="upper right", ncols=2, fontsize=8)
+    for right in others:
+        for name, errors in curves.items():
+            right.loglog(result["num_samples"], errors, "o-", label=name)
+        right.set(xlabel="samples of H", ylabel="relative error")
+        right.set_title("a convolution against affine maps of the image")
+        right.grid(alpha=0.3)
+        right.legend(fontsize=8)
     figure.savefig(config.out / "affine_digits.png", dpi=150)
 
 
@@ -183,7 +189,7 @@ def main(config: Config) -> None:
     num_samples, num_images, repeats = (4, 8, 16, 32, 64), 10, 4
     if config.smoke:  # nearly all of it is compilation
         jax.config.update("jax_disable_most_optimizations", True)
-        config = replace(config, steps=2, batch=4, size=8, frame=12, votes=1)
+        config = replace(config, steps=2, batch=4, size=8, frame=12, errors=True)
         num_samples, num_images, repeats = (4, 8), 1, 1
     config.out.mkdir(parents=True, exist_ok=True)
     data = digits(
@@ -194,13 +200,16 @@ def main(config: Config) -> None:
     moved = move_at_random(images, config.seed)
 
     sizes, kernels = (config.num_rotations, config.num_stretches), (7, 5, 5)
-    sl, gl = groups.SL(2, sigma=0.25), groups.GLPlus(2, sigma=0.25)
-    models: dict[str, Any] = {"plain": PlainNet(28, kernels)}
-    models["GL+(2)"] = AffineNet(gl, 12, kernels, *sizes)
+    sl, gl = groups.SL(2, sigma=0.1), groups.GLPlus(2, sigma=0.1)
+    models: dict[str, Any] = {"plain": PlainNet((9, 17, 17), kernels)}
+    models["GL+(2)"] = AffineNet(gl, (6, 8, 12), kernels, *sizes)
     if not config.smoke:
-        models["SL(2)"] = AffineNet(sl, 12, kernels, *sizes)
-        models["SL(2), paper"] = AffineNet(sl, 12, kernels, *sizes, "paper", "paper")
-        models["GL+(2), paper"] = AffineNet(gl, 12, kernels, *sizes, "paper", "paper")
+        models["SL(2)"] = AffineNet(sl, (6, 8, 12), kernels, *sizes)
+    if config.paper:
+        published = nn.AffineKernel(measure="paper")
+        options: Any = {"kernel": published, "lift_kernel": published, "mode": "paper"}
+        models["SL(2), paper"] = AffineNet(sl, (6, 6, 6), kernels, *sizes, **options)
+        models["GL+(2), paper"] = AffineNet(gl, (6, 6, 6), kernels, *sizes, **options)
     tests = {"upright": (data.test_images, data.test_labels), "moved": (moved, labels)}
     result: dict[str, Any] = {"models": {}}
     for name, model in models.items():
@@ -212,8 +221,10 @@ def main(config: Config) -> None:
         result["models"][name] = row
         console.print(f"{name}: {row}")
     result["num_samples"] = num_samples
-    result["equivariance_errors"] = equivariance_errors(
-        num_samples, num_images, smoke=config.smoke
+    result["equivariance_errors"] = (
+        equivariance_errors(num_samples, num_images, smoke=config.smoke)
+        if config.errors
+        else {}
     )
     shown = np.stack([images[: 8 * repeats : repeats], moved[: 8 * repeats : repeats]])
     draw(result, shown, config)
