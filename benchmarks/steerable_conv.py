@@ -1,8 +1,9 @@
 """How fast are steerable convolutions, and how equivariant, beside escnn's?
 
 `build`: the basis of a convolution and its group, with all caches empty; for escnn
-group, space, fields and layer (weights not initialized, which takes escnn longer). 16
-to 16 regular fields in the plane, kernels of 5 pixels; in space 4 to 4.
+group, space, fields and layer (weights not initialized, which takes escnn longer), with
+its disk cache empty, and in another process with what that left there. 16 to 16 regular
+fields in the plane, kernels of 5 pixels; in space 4 to 4.
 
 `time`: batch 16, 28 x 28 pixels, 16 to 16 regular fields, float32, against an ordinary
 convolution of the same size in the same framework and process. "training" is the sum of
@@ -60,8 +61,14 @@ start = time.perf_counter()
 import numpy as np, torch
 from importlib import metadata
 from escnn import gspaces, nn
+from escnn.group import _clebsh_gordan, irrep
+from escnn.group.groups import _numerical_thomson, ico, octa
 imported = time.perf_counter() - start
 batch, size, fields, turned_fields, rounds, smoothness, draws = json.loads(sys.argv[1])
+is_cold = sys.argv[2] == "cold"
+if is_cold:
+    for module in (_clebsh_gordan, irrep, _numerical_thomson, ico, octa):
+        module.cache.clear(warn=False)
 torch.set_num_threads(2)
 rows = {"build": {}, "time": {}, "turns": {}}
 
@@ -85,6 +92,10 @@ for name, make in SPACES.items():
         "ms": 1e3 * (done - start), "without_group_ms": 1e3 * (done - spaced)
     }
     convs[name] = (conv, rep)
+
+if not is_cold:
+    print(json.dumps(rows["build"]))
+    sys.exit()
 
 def interleaved(functions):
     taken = {name: [] for name in functions}
@@ -301,8 +312,12 @@ def run_escnn(python: Path, rounds: int) -> Any:
     """The same in escnn's environment."""
     sizes = [BATCH, SIZE, FIELDS, TURNED_FIELDS, rounds, SMOOTHNESS, DRAWS]
     command = [str(python), "-c", ESCNN_PROGRAM, json.dumps(sizes)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    printed = [
+        subprocess.run([*command, mode], check=True, capture_output=True, text=True)
+        for mode in ("cold", "from disk")
+    ]
+    found, again = (json.loads(done.stdout.splitlines()[-1]) for done in printed)
+    found["rows"]["build from its disk cache"] = again
     for row in found["rows"]["time"].values():
         for kind in ("forward", "training"):
             ratios = row[kind]["median_ms"], row[f"plain {kind}"]["median_ms"]
