@@ -85,6 +85,8 @@ def _pools_entry() -> Equivariant:
         lambda key: (_field(key, _mixed, 2, 4, 4),),
         covers=(*layers.values(), largest),
         singular=lambda key: {"zero": (jnp.zeros((4, 4, _mixed.dim, 2)),)},
+        # Constant matrices and maxima; tests/nn has their loops and gradients.
+        composes=None,
     )
 
 
