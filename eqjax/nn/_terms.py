@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from eqjax._core._checks import check_condition
+from eqjax._core._checks import check_condition, check_shape
 from eqjax.nn._features import Feature, multiplicities
 from eqjax.o3 import Degrees
 from eqjax.reps import Irrep, Rep
@@ -81,9 +81,21 @@ class Terms:
         return numbers[0] if len(numbers) == 1 else jnp.concatenate(numbers)
 
     def unpack(self, packed: Any) -> list[Array]:
-        """The inverse of `pack`."""
+        """The inverse of `pack`.
+
+        Raises:
+            ValueError: If the numbers are those of another feature.
+        """
+        remedy = "They were made for another representation or number of channels."
         if self.ragged:
+            for term in self.terms:
+                numbers = packed[_name(term)]
+                check_shape("params", numbers, (term.channels,), remedy=remedy)
             return [packed[_name(term)][None] for term in self.terms]
+        if self.terms:
+            copies = sum(term.copies for term in self.terms)
+            shape = (copies, self.terms[0].channels)
+            check_shape("params", packed, shape, remedy=remedy)
         if len(self.terms) == 1:
             return [packed]
         stops = np.cumsum([term.copies for term in self.terms])

@@ -308,3 +308,10 @@ BOOST = reps.standard(groups.Lorentz(3))
 def test_bad_input_is_refused(call, message, user_errors):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.usefixtures("user_errors")
+def test_parameters_of_other_channels_are_refused():
+    layer, other = InstanceNorm(REP, 2), InstanceNorm(REP, 1)
+    with pytest.raises(ValueError, match="another representation or number"):
+        layer.apply(other.init(key=KEY), jnp.ones((3, 5, REP.dim, 2)))
