@@ -178,7 +178,7 @@ def draw(result: dict[str, Any], shown: np.ndarray, config: Config) -> None:
         right.set(xlabel="samples of H", ylabel="relative error")
         right.set_title("a convolution against affine maps of the image")
         right.grid(alpha=0.3)
-        right.legend(fontsize=8)
+        right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(config.out / "affine_digits.png", dpi=150)
 
 
