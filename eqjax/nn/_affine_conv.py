@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
-from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_choice, check_shape, check_size
 from eqjax._core._specs import register_spec
 from eqjax.nn._affine_kernel import (
-    AffineKernel,
     determinant,
-    init_kernel,
-    kernel_offsets,
-    kernel_values,
     num_relative,
     relative_coordinates,
     sample_weights,
 )
-from eqjax.nn._affine_samples import AffineSamples, check_affine_group, multiply
-from eqjax.nn._features import Params, default_dtype
-from eqjax.nn._grid import Padding, pad_periodic, window_padding
+from eqjax.nn._affine_layer import (
+    AffineLayer,
+    arranged,
+    convolved,
+    kernel_blocks,
+    pull_back,
+)
+from eqjax.nn._affine_samples import AffineSamples, multiply
+from eqjax.nn._features import Params
 
 
 @register_spec
 @dataclass(frozen=True)
-class AffineLift:
+class AffineLift(AffineLayer):
     """From an image to a function on the group of affine maps.
 
         F(t, h) = |det h|^-1 sum_x f(x) k(h^-1 (x - t))
@@ -71,31 +68,6 @@ class AffineLift:
         (2024), sections 3 and 4. Bekkers, "B-spline CNNs on Lie groups" (2020).
     """
 
-    group: Any
-    channels_in: int
-    channels_out: int
-    kernel_size: int = field(kw_only=True)
-    kernel: AffineKernel = field(default=AffineKernel(), kw_only=True)
-    padding: Padding = field(default="zero", kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
-    precision: Any = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        _check_spec(self)
-
-    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
-        """Random weights of the kernel, and zero bias.
-
-        Args:
-            dtype: Of the weights; default: JAX's default.
-            key: A random key.
-
-        Returns:
-            Weights "kernel" and, unless `bias` is off, "bias".
-        """
-        return _init(self, 0, dtype=dtype, key=key)
-
     def apply(
         self,
         params: Params,
@@ -115,22 +87,22 @@ class AffineLift:
         Raises:
             ValueError: If a shape does not fit.
         """
-        return _convolve(self, params, x, self.expand(params, samples))
+        return convolved(self, params, x, self.expand(params, samples))
 
     def expand(
         self, params: Params, samples: AffineSamples
     ) -> Float[Array, "k k 1 channels_in samples channels_out"]:
         """The kernel |det h|^-1 k(h^-1 x) of the ordinary convolution."""
-        values = _values(self, params, _pull_back(self, samples), None)
+        values = kernel_blocks(self, params, pull_back(self, samples), None)
         scale = 1 / determinant(samples.matrices)
         # [out, pixel, c_in, c_out]
         kernel = scale[:, None, None, None] * values
-        return _arrange(self, kernel[:, None])
+        return arranged(self, kernel[:, None])
 
 
 @register_spec
 @dataclass(frozen=True)
-class AffineConv:
+class AffineConv(AffineLayer):
     """Convolution of functions on the group of affine maps.
 
         F(t, h) = int_H int f(t', h') k(h^-1 (t' - t), h^-1 h') |det h'|^-1 dt' dmu(h')
@@ -201,30 +173,9 @@ class AffineConv:
         (2024), sections 3 and 4. Bekkers, "B-spline CNNs on Lie groups" (2020).
     """
 
-    group: Any
-    channels_in: int
-    channels_out: int
-    kernel_size: int = field(kw_only=True)
-    kernel: AffineKernel = field(default=AffineKernel(), kw_only=True)
-    padding: Padding = field(default="zero", kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
-    precision: Any = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        _check_spec(self)
-
-    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
-        """Random weights of the kernel, and zero bias.
-
-        Args:
-            dtype: Of the weights; default: JAX's default.
-            key: A random key.
-
-        Returns:
-            Weights "kernel" and, unless `bias` is off, "bias".
-        """
-        return _init(self, num_relative(self.kernel, self.group), dtype=dtype, key=key)
+    @property
+    def _num_coordinates(self) -> int:
+        return num_relative(self.kernel, self.group)
 
     def apply(
         self,
@@ -249,7 +200,7 @@ class AffineConv:
             ValueError: If a shape does not fit.
         """
         kernel = self.expand(params, samples_in, samples_out)
-        return _convolve(self, params, x, kernel)
+        return convolved(self, params, x, kernel)
 
     def expand(
         self, params: Params, samples_in: AffineSamples, samples_out: AffineSamples
@@ -261,14 +212,14 @@ class AffineConv:
         coordinates, squared = found
         weights = sample_weights(self.kernel, samples_in, squared)
         scale = weights / determinant(samples_in.matrices)[None]
-        x = _pull_back(self, samples_out)[:, None]
-        values = _values(self, params, x, coordinates[:, :, None])
-        return _arrange(self, scale[:, :, None, None, None] * values)
+        x = pull_back(self, samples_out)[:, None]
+        values = kernel_blocks(self, params, x, coordinates[:, :, None])
+        return arranged(self, scale[:, :, None, None, None] * values)
 
 
 @register_spec
 @dataclass(frozen=True)
-class AffineProject:
+class AffineProject(AffineLayer):
     """From a function on the group of affine maps to an image.
 
         F(t) = int_H int f(t', h') k(h'^-1 (t' - t)) |det h'|^-1 dt' dmu(h')
@@ -307,31 +258,6 @@ class AffineProject:
         (2024), sections 3 and 4. Bekkers, "B-spline CNNs on Lie groups" (2020).
     """
 
-    group: Any
-    channels_in: int
-    channels_out: int
-    kernel_size: int = field(kw_only=True)
-    kernel: AffineKernel = field(default=AffineKernel(), kw_only=True)
-    padding: Padding = field(default="zero", kw_only=True)
-    bias: bool = field(default=True, kw_only=True)
-    precision: Any = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        _check_spec(self)
-
-    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
-        """Random weights of the kernel, and zero bias.
-
-        Args:
-            dtype: Of the weights; default: JAX's default.
-            key: A random key.
-
-        Returns:
-            Weights "kernel" and, unless `bias` is off, "bias".
-        """
-        return _init(self, 0, dtype=dtype, key=key)
-
     def apply(
         self,
         params: Params,
@@ -351,7 +277,7 @@ class AffineProject:
         Raises:
             ValueError: If a shape does not fit.
         """
-        return _convolve(self, params, x, self.expand(params, samples))
+        return convolved(self, params, x, self.expand(params, samples))
 
     def expand(
         self, params: Params, samples: AffineSamples
@@ -361,78 +287,5 @@ class AffineProject:
         weights = sample_weights(self.kernel, samples, squared[None])[0]
         scale = weights / determinant(samples.matrices)
         # [in, pixel, c_in, c_out]
-        values = _values(self, params, _pull_back(self, samples), None)
-        return _arrange(self, (scale[:, None, None, None] * values)[None])
-
-
-_Layer: TypeAlias = AffineLift | AffineConv | AffineProject
-
-
-def _check_spec(layer: _Layer) -> None:
-    check_affine_group(layer.group)
-    for name in ("channels_in", "channels_out", "kernel_size"):
-        check_size(name, getattr(layer, name))
-    check_choice("padding", layer.padding, ("zero", "periodic", "valid"))
-
-
-def _init(
-    layer: _Layer, num: int, *, dtype: DTypeLike | None, key: Key[Array, ""]
-) -> Params:
-    channels = (layer.channels_in, layer.channels_out)
-    kernel = init_kernel(
-        layer.kernel, layer.kernel_size, channels, num, dtype=dtype, key=key
-    )
-    zero = jnp.zeros(layer.channels_out, default_dtype(dtype))
-    return {"kernel": kernel} | ({"bias": zero} if layer.bias else {})
-
-
-def _pull_back(layer: _Layer, samples: AffineSamples) -> Array:
-    """h^-1 d for the displacements d of the pixels, (samples, pixels, 2)."""
-    d = jnp.asarray(kernel_offsets(layer.kernel_size), samples.inverses.dtype)
-    return jnp.einsum("nij,pj->npi", samples.inverses, d, precision="highest")
-
-
-def _values(
-    layer: _Layer, params: Params, x: Array, coordinates: Array | None
-) -> Array:
-    """The kernel's network, (*batch, channels_in, channels_out)."""
-    if coordinates is not None:
-        batch = jnp.broadcast_shapes(x.shape[:-1], coordinates.shape[:-1])
-        x = jnp.broadcast_to(x, (*batch, 2))
-        coordinates = jnp.broadcast_to(coordinates, (*batch, coordinates.shape[-1]))
-    y = kernel_values(
-        layer.kernel, layer.kernel_size, layer.group, params["kernel"], x, coordinates
-    )
-    return y.reshape(*y.shape[:-1], layer.channels_in, layer.channels_out)
-
-
-def _arrange(layer: _Layer, kernel: Array) -> Array:
-    """[out, in, pixel, c_in, c_out] as (k, k, in, c_in, out, c_out)."""
-    k = layer.kernel_size
-    kernel = kernel.transpose(2, 1, 3, 0, 4)
-    return kernel.reshape(k, k, *kernel.shape[1:])
-
-
-def _convolve(layer: _Layer, params: Params, x: Array, kernel: Array) -> Array:
-    """One ordinary convolution with a kernel (k, k, in, c_in, out, c_out)."""
-    k, _, num_in, channels_in, num_out, channels_out = kernel.shape
-    check_shape(
-        "x",
-        x,
-        (None, None, num_in, channels_in),
-        remedy="The axes are rows, columns, samples, channels.",
-    )
-    pads = window_padding(x.shape[:2], k, 1, 1, layer.padding, False)
-    flat = x.reshape(*x.shape[:2], num_in * channels_in)
-    if layer.padding == "periodic":
-        flat, pads = pad_periodic(flat, pads), (0, 0)
-    y = jax.lax.conv_general_dilated(
-        flat[None],
-        kernel.reshape(k, k, num_in * channels_in, num_out * channels_out),
-        (1, 1),
-        [(p, p) for p in pads],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=layer.precision,
-    )[0]
-    y = y.reshape(*y.shape[:2], num_out, channels_out)
-    return y + params["bias"][None, None, None] if layer.bias else y
+        values = kernel_blocks(self, params, pull_back(self, samples), None)
+        return arranged(self, (scale[:, None, None, None] * values)[None])

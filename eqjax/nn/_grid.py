@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, TypeAlias
 
 import jax.numpy as jnp
@@ -128,6 +129,7 @@ def offsets(size: int, dim: int, oversampling: int) -> np.ndarray:
     return points.transpose(order).reshape(size**dim, oversampling**dim, dim)
 
 
+@functools.lru_cache(maxsize=256)
 def moves_grid(group: Any) -> bool:
     """Whether the group consists of turns and mirrors of the plane or of space."""
     lie, discrete = group.generators

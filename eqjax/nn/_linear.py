@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Key
 
@@ -18,6 +17,7 @@ from eqjax._core._checks import check_same_dtype
 from eqjax._core._dense import split_named
 from eqjax._core._specs import register_spec
 from eqjax.nn._bias import Bias
+from eqjax.nn._dense_maps import apply_maps, dense_form, scaled_maps
 from eqjax.nn._features import (
     Feature,
     Params,
@@ -31,9 +31,8 @@ from eqjax.nn._features import (
     to_parts,
     unit_variance,
 )
-from eqjax.reps import Irrep, Rep, decompose, hom
-from eqjax.reps._irrep import commutant_of, has_family
-from eqjax.reps._orbits import Orbits
+from eqjax.reps import Irrep, Rep, decompose
+from eqjax.reps._irrep import commutant_of
 from eqjax.reps._rep import check_same_group
 
 
@@ -180,7 +179,7 @@ def weight_shapes(layer: Any) -> dict[str, tuple[tuple[int, ...], Any]]:
             shape = (irrep.commutant_dim, fan_in[irrep], fan_out[irrep])
             found[irrep.name] = shape, unit_variance(math.prod(shape[:2]))
     else:
-        maps = _scaled_maps(layer.rep_in, layer.rep_out)
+        maps = scaled_maps(layer.rep_in, layer.rep_out)
         if maps.deviations.size:
             shape = (maps.deviations.size, layer.channels_in, layer.channels_out)
             deviations = maps.deviations[:, None, None]
@@ -204,7 +203,7 @@ def linear_map(layer: Any, weights: Params, x: Feature) -> Feature:
         check_same_dtype("params", array, jax.tree.leaves(x)[0])
     if _form(layer) != "irreps":
         assert isinstance(x, Array)
-        return _apply_maps(layer, weights["maps"], x)
+        return apply_maps(layer, weights["maps"], x)
     if layer.rep_in == layer.rep_out and isinstance(layer.rep_in, o3.Degrees):
         assert isinstance(x, Array)
         return _apply_degrees(layer, weights, x)
@@ -324,79 +323,7 @@ def _apply_degrees(layer: Any, weights: Params, x: Array) -> Array:
     return y.reshape(*x.shape[:-1], -1)
 
 
-# Layers without irreps --------------------------------------------------------------
-
-
-class _ScaledMaps(NamedTuple):
-    """Maps of entries such that rows have norm one where they are not zero.
-
-    Attributes:
-        matrices: (maps, out, in), or None for those of orbits.
-        orbits: The number of the map that has an entry at a place, (out, in).
-        values: For orbits, the value of the entries of each map.
-        deviations: Initial deviation of the weights for one channel.
-    """
-
-    matrices: np.ndarray | None
-    orbits: np.ndarray | None
-    values: np.ndarray | None
-    deviations: np.ndarray
-
-
 def _form(layer: Any) -> str:
     if layer.channels_in is None or layer.channels_out is None:
         return "irreps"
-    return _dense_form(layer.rep_in, layer.rep_out)
-
-
-@functools.lru_cache(maxsize=1024)
-def _dense_form(a: Rep, b: Rep) -> str:
-    """What the maps between dense features are made of."""
-    if isinstance(a, o3.Degrees) and isinstance(b, o3.Degrees):
-        return "irreps"
-    if a.is_permutation and b.is_permutation:
-        return "maps"
-    if not has_family(a.group):
-        return "maps"
-    try:
-        for rep in (a, b):
-            decompose(rep)
-    except RuntimeError:  # not completely reducible
-        return "maps"
-    return "irreps"
-
-
-@functools.lru_cache(maxsize=256)
-def _scaled_maps(a: Rep, b: Rep) -> _ScaledMaps:
-    maps = hom(a, b)
-    if isinstance(maps._form, Orbits):
-        index, sizes = maps._form.index, maps._form.sizes
-        rows = np.array([len(np.unique(row)) for row in index])
-        reached = np.zeros(len(sizes))
-        deviations = np.zeros(len(sizes))
-        for row, num in zip(index, rows, strict=True):
-            found = np.unique(row)
-            reached[found] += 1
-            # All rows that a map reaches are moved to each other: they agree.
-            deviations[found] = num**-0.5
-        return _ScaledMaps(None, index, np.sqrt(reached / sizes), deviations)
-    scaled = maps.basis * math.sqrt(b.dim)
-    deviations = np.full(len(scaled), unit_variance(len(scaled)))
-    return _ScaledMaps(scaled, None, None, deviations)
-
-
-def _apply_maps(layer: Any, weights: Array, x: Array) -> Array:
-    """One product with the expanded matrix, component slow and channel fast."""
-    maps = _scaled_maps(layer.rep_in, layer.rep_out)
-    c_in, c_out = weights.shape[1:]
-    if maps.matrices is None:
-        assert maps.orbits is not None
-        values = jnp.asarray(maps.values, x.dtype)
-        blocks = (weights * values[:, None, None])[maps.orbits.T]
-        blocks = blocks.transpose(0, 2, 1, 3)  # in, c_in, out, c_out
-    else:
-        basis = jnp.asarray(maps.matrices, x.dtype)
-        blocks = jnp.einsum("koi,kcd->icod", basis, weights, precision="highest")
-    full = blocks.reshape(x.shape[-2] * c_in, layer.rep_out.dim * c_out)
-    y = jnp.matmul(x.reshape(*x.shape[:-2], -1), full, precision=layer.precision)
-    return y.reshape(*x.shape[:-2], layer.rep_out.dim, c_out)
+    return dense_form(layer.rep_in, layer.rep_out)
