@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,74 @@ from eqjax.nn._layer import KeepsRep
 from eqjax.o3 import Degrees, merged_layer_norm, separable_layer_norm
 
 
+@dataclass(frozen=True)
+class _DegreesNorm(KeepsRep):
+    """A normalization of `eqjax.o3` with weights, at every point of a grid."""
+
+    rep: Degrees
+    channels: int
+    epsilon: float = field(default=1e-5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        check_condition(
+            isinstance(self.rep, Degrees),
+            f"`rep` must be `o3.Degrees`, got {self.rep}. `LayerNorm` takes others.",
+        )
+        check_size("channels", self.channels)
+        check_positive("epsilon", self.epsilon)
+
+    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
+        """Scales of one and biases of zero.
+
+        Args:
+            dtype: Of the parameters; default: JAX's default.
+            key: Not used: nothing is random.
+
+        Returns:
+            A dict with "scale", (irreps, channels), and "bias", (channels,).
+        """
+        del key
+        dtype = default_dtype(dtype)
+        return {
+            "scale": jnp.ones((len(self.rep.irreps), self.channels), dtype),
+            "bias": jnp.zeros((self.channels,), dtype),
+        }
+
+    def apply(
+        self, params: Params, x: Float[Array, "*grid dim channels"]
+    ) -> Float[Array, "*grid dim channels"]:
+        """The normalized feature.
+
+        Args:
+            params: What `init` returns.
+            x: A feature; statistics are apart for every point of a grid.
+
+        Returns:
+            A feature like `x`.
+
+        Raises:
+            ValueError: If it is no feature of `rep`.
+        """
+        check_feature("x", x, self.rep, self.channels)
+        weights = {name: array.astype(x.dtype) for name, array in params.items()}
+
+        def at(x: Array) -> Array:
+            return self._norm(x, **weights, epsilon=self.epsilon)
+
+        if x.ndim == 2:
+            return at(x)
+        return jax.vmap(at)(x.reshape(-1, *x.shape[-2:])).reshape(x.shape)
+
+    @property
+    @abc.abstractmethod
+    def _norm(self) -> Callable[..., Array]:
+        """The function of one feature."""
+
+
 @register_spec
 @dataclass(frozen=True)
-class SeparableLayerNorm(KeepsRep):
+class SeparableLayerNorm(_DegreesNorm):
     """`o3.separable_layer_norm` with weights: scalars apart from all other degrees.
 
     Args:
@@ -45,49 +110,14 @@ class SeparableLayerNorm(KeepsRep):
         scaling to higher-degree representations" (2024).
     """
 
-    rep: Degrees
-    channels: int
-    epsilon: float = field(default=1e-5, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        _check_fields(self)
-
-    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
-        """Scales of one and biases of zero.
-
-        Args:
-            dtype: Of the parameters; default: JAX's default.
-            key: Not used: nothing is random.
-
-        Returns:
-            A dict with "scale", (irreps, channels), and "bias", (channels,).
-        """
-        del key
-        return _init(self.rep, self.channels, dtype)
-
-    def apply(
-        self, params: Params, x: Float[Array, "*grid dim channels"]
-    ) -> Float[Array, "*grid dim channels"]:
-        """The normalized feature.
-
-        Args:
-            params: What `init` returns.
-            x: A feature; statistics are apart for every point of a grid.
-
-        Returns:
-            A feature like `x`.
-
-        Raises:
-            ValueError: If it is no feature of `rep`.
-        """
-        check_feature("x", x, self.rep, self.channels)
-        return _everywhere(separable_layer_norm, params, x, self.epsilon)
+    @property
+    def _norm(self) -> Callable[..., Array]:
+        return separable_layer_norm
 
 
 @register_spec
 @dataclass(frozen=True)
-class MergedLayerNorm(KeepsRep):
+class MergedLayerNorm(_DegreesNorm):
     """`o3.merged_layer_norm` with weights: one variance for all degrees.
 
     Args:
@@ -112,64 +142,6 @@ class MergedLayerNorm(KeepsRep):
         expressive, and general SE(3)-equivariant graph attention transformers" (2026).
     """
 
-    rep: Degrees
-    channels: int
-    epsilon: float = field(default=1e-5, kw_only=True)
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        _check_fields(self)
-
-    def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
-        """Scales of one and biases of zero, see `SeparableLayerNorm.init`."""
-        del key
-        return _init(self.rep, self.channels, dtype)
-
-    def apply(
-        self, params: Params, x: Float[Array, "*grid dim channels"]
-    ) -> Float[Array, "*grid dim channels"]:
-        """The normalized feature.
-
-        Args:
-            params: What `init` returns.
-            x: A feature; statistics are apart for every point of a grid.
-
-        Returns:
-            A feature like `x`.
-
-        Raises:
-            ValueError: If it is no feature of `rep`.
-        """
-        check_feature("x", x, self.rep, self.channels)
-        return _everywhere(merged_layer_norm, params, x, self.epsilon)
-
-
-def _init(degrees: Degrees, channels: int, dtype: DTypeLike | None) -> Params:
-    dtype = default_dtype(dtype)
-    return {
-        "scale": jnp.ones((len(degrees.irreps), channels), dtype),
-        "bias": jnp.zeros((channels,), dtype),
-    }
-
-
-def _everywhere(
-    norm: Callable[..., Array], params: Params, x: Array, epsilon: float
-) -> Array:
-    """The function at every point of a grid."""
-    weights = {name: array.astype(x.dtype) for name, array in params.items()}
-
-    def at(x: Array) -> Array:
-        return norm(x, **weights, epsilon=epsilon)
-
-    if x.ndim == 2:
-        return at(x)
-    return jax.vmap(at)(x.reshape(-1, *x.shape[-2:])).reshape(x.shape)
-
-
-def _check_fields(layer: Any) -> None:
-    check_condition(
-        isinstance(layer.rep, Degrees),
-        f"`rep` must be `o3.Degrees`, got {layer.rep}. `LayerNorm` takes others.",
-    )
-    check_size("channels", layer.channels)
-    check_positive("epsilon", layer.epsilon)
+    @property
+    def _norm(self) -> Callable[..., Array]:
+        return merged_layer_norm
