@@ -41,10 +41,13 @@ def init_dense_he(
 
 
 def dense(
-    params: dict[str, Array], x: Float[Array, "*batch n"]
+    params: dict[str, Array],
+    x: Float[Array, "*batch n"],
+    *,
+    precision: jax.lax.PrecisionLike = None,
 ) -> Float[Array, "*batch m"]:
     """x W + b."""
-    y = x @ params["kernel"]
+    y = jnp.matmul(x, params["kernel"], precision=precision)
     return y + params["bias"].reshape((1,) * (y.ndim - 1) + (-1,))
 
 
@@ -61,18 +64,21 @@ def standardize(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
 
 def fold_norm(norm: dict[str, Array], following: dict[str, Array]) -> dict[str, Array]:
-    """The linear map that gives after `standardize` what norm and map gave before."""
+    """The linear map after `standardize` that does what norm and map did, in full."""
+    shift = jnp.matmul(norm["offset"], following["kernel"], precision="highest")
     return {
         "kernel": norm["scale"][:, None] * following["kernel"],
-        "bias": norm["offset"] @ following["kernel"] + following["bias"],
+        "bias": shift + following["bias"],
     }
 
 
 def fold_dense(first: dict[str, Array], second: dict[str, Array]) -> dict[str, Array]:
-    """Two linear maps with nothing between them as one."""
+    """Two linear maps with nothing between them as one, in full precision."""
+    kernel = second["kernel"]
+    shift = jnp.matmul(first["bias"], kernel, precision="highest")
     return {
-        "kernel": first["kernel"] @ second["kernel"],
-        "bias": first["bias"] @ second["kernel"] + second["bias"],
+        "kernel": jnp.matmul(first["kernel"], kernel, precision="highest"),
+        "bias": shift + second["bias"],
     }
 
 

@@ -16,8 +16,8 @@ from eqjax._core._chunks import map_in_chunks
 from eqjax._core._dense import Params, dense, init_dense, split_named
 from eqjax._core._specs import register_spec
 from eqjax.fields._bi_invariants import BiInvariant
-from eqjax.fields._cross_attention import CrossAttention
-from eqjax.fields._embeddings import FourierEmbedding
+from eqjax.fields._cross_attention import Block, CrossAttention
+from eqjax.fields._embeddings import Embedding, FourierEmbedding
 from eqjax.fields._latents import Latents
 
 
@@ -29,7 +29,8 @@ class EquivariantField:
     f(x; z) reads the latents z through invariants of (x, pose), so it is steerable:
     f(g x; g z) = f(x; z), where g acts on the poses alone (`transform_latents`). The
     decoder is `CrossAttention` with Gaussian windows, softmax logits minus
-    squared_distance(x, p_i) / s_i^2, followed by dense layers with gelu.
+    squared_distance(x, p_i) / s_i^2, followed by dense layers behind gelus. A coordinate
+    far from all windows is served by the nearest latent, so it always has a value.
 
     Args:
         bi_invariant: Invariant of a coordinate and a pose.
@@ -45,7 +46,10 @@ class EquivariantField:
             `squared_distance`); default all. The field jumps where the k-th neighbor
             changes, unless its window has decayed there: never differentiate such a
             field in space without windows.
-        head_layers: Number of dense layers behind the attention.
+        block: Form of the attention, see `CrossAttention`.
+        head_layers: Number of dense layers behind the attention; 0 for none.
+        logit_scale: Of the attention; see there.
+        precision: Of products with weights and latents; see there.
 
     Raises:
         ValueError: If a number is out of range, or windows or neighbors are asked of an
@@ -75,16 +79,19 @@ class EquivariantField:
     hidden: int = 128
     num_heads: int = 2
     head_dim: int = 128
-    query_embedding: FourierEmbedding = FourierEmbedding(128, scale=0.05)
-    value_embedding: FourierEmbedding = FourierEmbedding(128, scale=0.2)
+    query_embedding: Embedding = FourierEmbedding(128, scale=0.05)
+    value_embedding: Embedding = FourierEmbedding(128, scale=0.2)
     window: bool = True
     num_neighbors: int | None = None
+    block: Block = "film_norm"
     head_layers: int = 3
+    logit_scale: float | None = None
+    precision: jax.lax.PrecisionLike = None
 
     def __post_init__(self) -> None:
         """Checks the fields."""
         check_size("num_out", self.num_out)
-        check_size("head_layers", self.head_layers)
+        check_size("head_layers", self.head_layers, minimum=0)
         if self.num_neighbors is not None:
             check_size("num_neighbors", self.num_neighbors)
         check_condition(
@@ -106,19 +113,23 @@ class EquivariantField:
             head_dim=self.head_dim,
             query_embedding=self.query_embedding,
             value_embedding=self.value_embedding,
+            num_out=None if self.head_layers else self.num_out,
+            block=self.block,
+            logit_scale=self.logit_scale,
+            precision=self.precision,
         )
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Parameters as a nested dict; needs no sample input."""
         names = [f"layer_{i}" for i in range(self.head_layers)]
         keys = split_named(key, ["attention", *names])
-        sizes = [self.attention.width]
-        sizes += [self.hidden] * (self.head_layers - 1) + [self.num_out]
+        inner = [self.hidden] * (self.head_layers - 1)
+        sizes = [self.attention.width, *inner, self.num_out]
         return {
             "attention": self.attention.init(dtype=dtype, key=keys["attention"]),
             **{
                 name: init_dense(n_in, n_out, dtype=dtype, key=keys[name])
-                for name, n_in, n_out in zip(names, sizes[:-1], sizes[1:], strict=True)
+                for name, n_in, n_out in zip(names, sizes, sizes[1:], strict=False)
             },
         }
 
@@ -177,7 +188,7 @@ class EquivariantField:
             )
         y = self.attention.apply(params["attention"], prepared, b[None], offsets)
         for i in range(self.head_layers):
-            y = dense(params[f"layer_{i}"], jax.nn.gelu(y))
+            y = dense(params[f"layer_{i}"], jax.nn.gelu(y), precision=self.precision)
         return y
 
 

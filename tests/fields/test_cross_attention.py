@@ -23,44 +23,54 @@ LATENTS = 5
 
 
 def reference(spec, params, contexts, invariants, offsets, following):
-    """The formula of `CrossAttention`, in its order, with nothing folded."""
-    heads = (LATENTS, spec.num_heads, spec.head_dim)
+    """The formulas of `CrossAttention`, in their order, with nothing folded."""
+    num_heads, linear = spec.num_heads, spec.block == "film_linear"
+    heads = (LATENTS, num_heads, spec.head_dim)
 
     def dense(name, x, of=params):
-        return x @ of[name]["kernel"] + of[name]["bias"][None]
+        y = x @ of[name]["kernel"]
+        return y + jnp.broadcast_to(of[name]["bias"], y.shape)
 
     def norm(name, x):
         centered = x - jnp.mean(x, -1, keepdims=True)
         variance = jnp.mean(centered**2, -1, keepdims=True)
         unit = centered / jnp.sqrt(variance + 1e-5)
-        return unit * params[name]["scale"][None] + params[name]["offset"][None]
+        scale, offset = params[name]["scale"], params[name]["offset"]
+        shape = unit.shape
+        return unit * jnp.broadcast_to(scale, shape) + jnp.broadcast_to(offset, shape)
 
     def embed(name, b):
         embedding = params[name]["embedding"]
         angle = 2 * jnp.pi * b @ embedding["frequencies"]
         waves = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
-        waves = jax.nn.relu(waves @ embedding["kernel"] + embedding["bias"][None])
+        waves = jax.nn.relu(dense("embedding", waves, params[name]))
         return dense("head", waves, params[name])
 
     def mean_over_views(name):
         return sum(embed(name, b) for b in invariants) / len(invariants)
 
-    a = norm("stem_norm", dense("stem", contexts))
+    a = contexts if linear else norm("stem_norm", dense("stem", contexts))
     q = dense("to_query", mean_over_views("query")).reshape(heads)
     k = dense("to_key", a).reshape(heads)
-    logits = jnp.sum(q * k, -1) / spec.hidden**0.5
+    scale = spec.logit_scale or (spec.head_dim if linear else spec.hidden) ** -0.5
+    logits = jnp.sum(q * k, -1) * scale
     if offsets is not None:
         logits = logits + offsets[:, None]
     attention = jax.nn.softmax(logits, axis=0)
-    film = jax.nn.gelu(dense("film", mean_over_views("value")))
-    scale, shift = jnp.split(dense("film_out", norm("film_norm", film)), 2, -1)
+    film = dense("film", mean_over_views("value"))
+    if not linear:
+        film = dense("film_out", norm("film_norm", jax.nn.gelu(film)))
+    scale, shift = jnp.split(film, 2, -1)
     v = dense("to_value", a) * (1 + scale) + shift
-    mixed = norm("mixer_norm", jax.nn.gelu(dense("mixer", v)))
-    u = dense("mixer_out", mixed).reshape(heads)
-    y = dense("out", jnp.sum(attention[..., None] * u, 0).reshape(1, -1))
+    if spec.block == "film_norm_per_head":
+        v = v.reshape(heads)
+    mixed = jax.nn.gelu(dense("mixer", v))
+    u = dense("mixer_out", mixed if linear else norm("mixer_norm", mixed))
+    u = u.reshape(LATENTS, num_heads, -1)
+    y = dense("out", jnp.sum(attention[..., None] * u, 0).reshape(-1))
     if following is not None:
-        y = y @ following["kernel"] + following["bias"][None]
-    return y[0]
+        y = y @ following["kernel"] + following["bias"]
+    return y
 
 
 def folded(spec, params, contexts, invariants, offsets, following):
@@ -87,18 +97,20 @@ def random_arguments(spec, num_views, windows, num_following, seed):
 
 
 @pytest.mark.parametrize(
-    ("num_views", "windows", "num_heads", "head_dim", "num_following", "merged"),
+    ("options", "num_views", "windows", "num_following", "merged"),
     [
-        (2, True, 1, 5, 0, True),
-        (1, False, 2, 5, 3, True),
-        (2, True, 3, 3, 11, False),
+        ({"num_heads": 1}, 2, True, 0, True),
+        ({"logit_scale": 0.7}, 1, False, 3, True),
+        ({"num_heads": 3, "head_dim": 3}, 2, True, 11, False),
+        ({"block": "film_norm_per_head"}, 1, True, 0, True),
+        ({"block": "film_norm_per_head", "num_out": 1}, 1, True, 0, True),
+        ({"block": "film_linear", "num_out": 3}, 1, True, 0, True),
+        ({"block": "film_linear", "num_heads": 3}, 2, False, 11, True),
     ],
 )
-def test_folding_changes_nothing(
-    num_views, windows, num_heads, head_dim, num_following, merged
-):
-    spec = dataclasses.replace(SPEC, num_heads=num_heads, head_dim=head_dim)
-    arguments = random_arguments(spec, num_views, windows, num_following, num_heads)
+def test_folding_changes_nothing(options, num_views, windows, num_following, merged):
+    spec = dataclasses.replace(SPEC, **options)
+    arguments = random_arguments(spec, num_views, windows, num_following, 3)
     params, contexts, *_, following = arguments
     prepared = spec.prepare(params, contexts, following)
     assert ("merged" in prepared["tail"]) == merged
@@ -154,7 +166,19 @@ def test_parameters_count_and_dtype():
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 
 
-@pytest.mark.parametrize("name", ["invariant_dim", "hidden", "num_heads", "head_dim"])
+@pytest.mark.parametrize(
+    "name", ["invariant_dim", "hidden", "num_heads", "head_dim", "num_out"]
+)
 def test_sizes_must_be_positive(name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         dataclasses.replace(SPEC, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"block": "film"}, "`block` must be one of"), ({"logit_scale": 0.0}, "positive")],
+)
+@pytest.mark.usefixtures("user_errors")
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SPEC, **options)

@@ -70,8 +70,17 @@ def assert_steerable(field):
         close(values(field, params, cases.move_latents(b, g, latents), moved), want)
 
 
-@pytest.mark.parametrize("options", [{"num_neighbors": 2}, {"window": False}], ids=str)
-def test_is_steerable_with_neighbors_and_without_windows(options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_neighbors": 2},
+        {"window": False},
+        {"block": "film_norm_per_head"},
+        {"block": "film_linear", "head_layers": 0},
+    ],
+    ids=str,
+)
+def test_is_steerable_with_options(options):
     assert_steerable(dataclasses.replace(FIELD, **options))
 
 
@@ -165,6 +174,24 @@ def test_absolute_coordinates_are_a_field_too():
     assert np.all(np.std(ys, axis=0) > 0)
 
 
+def test_size_of_the_published_cifar_10_field():
+    field = fields.EquivariantField(
+        RelativePose(Translation(2)),
+        context_dim=64,
+        num_out=3,
+        num_heads=3,
+        head_dim=64,
+        query_embedding=fields.SineEmbedding(128, scale=3.0),
+        value_embedding=fields.SineEmbedding(128, scale=5.0),
+        block="film_linear",
+        head_layers=0,
+    )
+    for num_out, count in ((3, 179_587), (1, 178_817)):
+        sized = dataclasses.replace(field, num_out=num_out)
+        shapes = jax.eval_shape(lambda key, f=sized: f.init(key=key), jax.random.key(0))
+        assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+
+
 def test_published_defaults():
     field = fields.EquivariantField(B, num_out=3)
     shapes = jax.eval_shape(lambda key: field.init(key=key), jax.random.key(0))
@@ -190,7 +217,7 @@ def test_keeps_the_dtype(dtype):
     [
         ({"num_out": 0}, "`num_out`"),
         ({"hidden": 0}, "`hidden`"),
-        ({"head_layers": 0}, "`head_layers`"),
+        ({"head_layers": -1}, "`head_layers`"),
         ({"num_neighbors": 0}, "`num_neighbors`"),
         ({"bi_invariant": Absolute(cases.PLANE)}, "window=False"),
         (
