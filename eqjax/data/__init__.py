@@ -1,5 +1,9 @@
 """Readers of public formats and tables of published facts, as NumPy data and specs."""
 
+from eqjax.data._airfrans import PointFlow as PointFlow
+from eqjax.data._airfrans import read_airfrans as read_airfrans
+from eqjax.data._cifar10 import ColorImages as ColorImages
+from eqjax.data._cifar10 import read_cifar10 as read_cifar10
 from eqjax.data._digits import LabelledImages as LabelledImages
 from eqjax.data._digits import digits as digits
 from eqjax.data._earth_models import EarthModel as EarthModel
@@ -8,6 +12,31 @@ from eqjax.data._earth_models import radial_speeds as radial_speeds
 from eqjax.data._earth_models import read_earth_model as read_earth_model
 from eqjax.data._first_arrivals import first_p_arrivals as first_p_arrivals
 from eqjax.data._idx import read_idx as read_idx
+from eqjax.data._images import pixel_coordinates as pixel_coordinates
+from eqjax.data._images import resize_area as resize_area
+from eqjax.data._images import sample_photo as sample_photo
+from eqjax.data._mesh_distance import Mesh as Mesh
+from eqjax.data._mesh_distance import fit_mesh as fit_mesh
+from eqjax.data._mesh_distance import mesh_distance as mesh_distance
+from eqjax.data._mesh_distance import read_mesh as read_mesh
+from eqjax.data._mesh_distance import sample_surface as sample_surface
+from eqjax.data._potential_flow import Airfoil as Airfoil
+from eqjax.data._potential_flow import Flow as Flow
+from eqjax.data._potential_flow import airfoil_circulation as airfoil_circulation
+from eqjax.data._potential_flow import airfoil_distance as airfoil_distance
+from eqjax.data._potential_flow import airfoil_flow as airfoil_flow
+from eqjax.data._potential_flow import airfoil_outline as airfoil_outline
+from eqjax.data._shapes import ball_distance as ball_distance
+from eqjax.data._shapes import box_distance as box_distance
+from eqjax.data._shapes import capsule_distance as capsule_distance
+from eqjax.data._shapes import random_shape as random_shape
+from eqjax.data._shapes import sample_distances as sample_distances
+from eqjax.data._shapes import smooth_union as smooth_union
+from eqjax.data._shapes import torus_distance as torus_distance
+from eqjax.data._surface import chamfer_distance as chamfer_distance
+from eqjax.data._surface import extract_surface as extract_surface
+from eqjax.data._surface import grid_points as grid_points
+from eqjax.data._surface import intersection_over_union as intersection_over_union
 from eqjax.data._tau_p import radial_first_arrivals as radial_first_arrivals
 from eqjax.data._velocity_grids import read_velocity_grid as read_velocity_grid
 from eqjax.data._warp import warp as warp
