@@ -10,23 +10,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-from eqjax._core._checks import check_condition, check_size
-
-Loss = Callable[[Any, Any, Any], Float[Array, ""]]
-Retract = Callable[[Any, Any], Any]
-ZeroTangent = Callable[[Any], Any]
-
-
-class Fit(NamedTuple):
-    """Latents of one signal after a fit.
-
-    Attributes:
-        latents: The fitted latents.
-        losses: Loss before every step, (num_steps,).
-    """
-
-    latents: PyTree[Array]
-    losses: Float[Array, " steps"]
+from eqjax.fitting._update import (
+    Fit,
+    Loss,
+    Retract,
+    ZeroTangent,
+    check_batches,
+    moves,
+    tangent_gradient,
+)
 
 
 class JointState(NamedTuple):
@@ -100,18 +92,12 @@ def autodecode(
         >>> fit.latents.round(4).tolist()
         [1.5]
     """
-    check_size("num_steps", num_steps)
-    retract, zero_tangent = _moves(retract, zero_tangent)
-    for leaf in jax.tree.leaves(batches):
-        check_condition(
-            leaf.shape[:1] == (num_steps,),
-            "`batches` must have one entry per step along the leading axis, "
-            f"({num_steps}, ...), got shape {leaf.shape}.",
-        )
+    retract, zero_tangent = moves(retract, zero_tangent)
+    check_batches(batches, num_steps)
 
     def step(carry: tuple, batch: Any) -> tuple:
         latents, state = carry
-        value, gradient = _tangent_gradient(
+        value, gradient = tangent_gradient(
             loss, params, latents, batch, retract, zero_tangent, wrt_params=False
         )
         update, state = optimizer.update(gradient, state, zero_tangent(latents))
@@ -162,7 +148,7 @@ def autodecode_step(
         >>> state.table.ravel().round(4).tolist()
         [0.5, 0.0, 0.5]
     """
-    retract, zero_tangent = _moves(retract, zero_tangent)
+    retract, zero_tangent = moves(retract, zero_tangent)
 
     def init(params: Any, table: Any) -> JointState:
         opt_table = jax.vmap(lambda z: optimizer_latents.init(zero_tangent(z)))(table)
@@ -179,7 +165,7 @@ def autodecode_step(
         )
 
         def gradients(latents: Any, batch: Any) -> Any:
-            return _tangent_gradient(
+            return tangent_gradient(
                 loss, state.params, latents, batch, retract, zero_tangent
             )
 
@@ -205,38 +191,3 @@ def autodecode_step(
         return JointState(params, table, opt_params, opt_table, state.step + 1), losses
 
     return JointStep(init, update)
-
-
-def _moves(
-    retract: Retract | None, zero_tangent: ZeroTangent | None
-) -> tuple[Retract, ZeroTangent]:
-    """The given pair, or addition."""
-    check_condition(
-        (retract is None) == (zero_tangent is None),
-        "`retract` and `zero_tangent` must be given together, got only one of them.",
-    )
-    if retract is None or zero_tangent is None:
-        return (
-            lambda z, dz: jax.tree.map(jnp.add, z, dz),
-            lambda z: jax.tree.map(jnp.zeros_like, z),
-        )
-    return retract, zero_tangent
-
-
-def _tangent_gradient(
-    loss: Loss,
-    params: Any,
-    latents: Any,
-    batch: Any,
-    retract: Retract,
-    zero_tangent: ZeroTangent,
-    *,
-    wrt_params: bool = True,
-) -> tuple[Array, Any]:
-    """Loss, and its gradients with respect to params and a tangent of the latents."""
-
-    def moved_loss(params: Any, tangent: Any) -> Array:
-        return loss(params, retract(latents, tangent), batch)
-
-    which = (0, 1) if wrt_params else 1
-    return jax.value_and_grad(moved_loss, which)(params, zero_tangent(latents))
