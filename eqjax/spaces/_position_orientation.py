@@ -277,23 +277,28 @@ class PositionOrientation:
     def act(
         self, g: Any, x: Float[Array, "*batch ambient"], *, group: Group | None = None
     ) -> Float[Array, "*out ambient"]:
-        """Moves positions and turns headings by an element of SE(n).
+        """Moves positions and turns headings by an element of SE(n) or E(n).
 
-        For n = 3 also by one of E(3), which reflects both, and for either by elements
-        of the subgroups that `groups.embed` knows.
+        Reflections reflect both. Elements of the subgroups that `groups.embed` knows
+        move points too.
         """
         group = SE(self.n) if group is None else group
-        largest = E(3) if self.n == 3 else SE(2)
+        largest = E(self.n)
         check_condition(
             is_subgroup(group, largest),
-            f"`group` must be SE({self.n}){' or E(3)' * (self.n == 3)} or a subgroup, "
-            f"got {group}.",
+            f"`group` must be SE({self.n}), E({self.n}) or a subgroup, got {group}.",
         )
         if not isinstance(group, (SE, E)):
             g, group = embed(group, largest, g, dtype=x.dtype), largest
         if self.n == 3:
             return directions.act(group, group.linear_part, g, x)
-        return _to_point(SE(2).compose(g, _to_element(x)))
+        if isinstance(group, SE):
+            return _to_point(group.compose(g, _to_element(x)))
+        position, angle = _to_element(x)
+        # The reflection that is left on the right keeps the heading.
+        unreflected = jnp.zeros(angle.shape, jnp.int32)
+        position, (angle, _) = group.compose(g, (position, (angle, unreflected)))
+        return _to_point((position, angle))
 
     def _forms(self, b1: Array, b2: Array, b3: Array) -> tuple[Array, Array]:
         """The chosen form of the distance, and the lower bound."""

@@ -14,7 +14,7 @@ from eqjax._core._batch import match_batch
 from eqjax._core._checks import check_condition, check_size
 from eqjax._core._numerics import safe_norm, safe_normalize
 from eqjax._core._specs import register_spec
-from eqjax.groups import Group, O, is_subgroup
+from eqjax.groups import Group, O, embed, is_subgroup
 
 
 @register_spec
@@ -193,11 +193,17 @@ class Sphere:
     def act(
         self, g: Any, x: Float[Array, "*batch m"], *, group: Group | None = None
     ) -> Float[Array, "*out m"]:
-        """Moves points by an element of O(n + 1), SO(n + 1) or a finite subgroup."""
+        """Moves points by an element of O(n + 1) or of a subgroup.
+
+        Groups of smaller matrices that `groups.embed` knows leave the last coordinates
+        alone: SO(2) turns S^2 about the z axis.
+        """
         group = self.group if group is None else group
         check_condition(
-            group.degree == self.ambient_dim and is_subgroup(group, self.group),
-            f"`group` must be O({self.n + 1}), SO({self.n + 1}) or a finite subgroup "
+            is_subgroup(group, self.group),
+            f"`group` must be O({self.n + 1}), SO({self.n + 1}) or a subgroup "
             f"that `groups.embed` knows, got {group}.",
         )
+        if group.degree < self.ambient_dim:
+            return self.group.act(embed(group, self.group, g, dtype=x.dtype), x)
         return group.act(g, x)

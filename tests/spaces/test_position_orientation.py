@@ -298,5 +298,5 @@ def test_wrong_options_are_refused():
         PositionOrientation(4)
     with pytest.raises(ValueError, match="has no continuous left-invariant frame"):
         PositionOrientation(3).frame(jnp.zeros(6))
-    with pytest.raises(ValueError, match=r"`group` must be SE\(3\) or E\(3\)"):
+    with pytest.raises(ValueError, match=r"`group` must be SE\(3\), E\(3\)"):
         PositionOrientation(3).act(None, jnp.zeros(6), group=groups.SO(4))
