@@ -7,14 +7,36 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
-from eqjax import eikonal, fields, spaces
+from eqjax import eikonal, fields, groups, spaces
 from eqjax.fields import RelativePoint, RelativePose
-from eqjax.groups import SE, SO, E, Group, O, Translation
-from eqjax.spaces import Euclidean, PositionOrientation, Sphere
+from eqjax.groups import (
+    SE,
+    SO,
+    E,
+    GLPlus,
+    Group,
+    Lorentz,
+    O,
+    Product,
+    Semidirect,
+    Translation,
+)
+from eqjax.spaces import (
+    Euclidean,
+    Hyperbolic,
+    LieGroupSpace,
+    PositionOrientation,
+    Sphere,
+    Torus,
+)
 
 PLANE, SPACE = Euclidean(2), Euclidean(3)
 CAR, SIDLING_CAR = PositionOrientation(2), PositionOrientation(2, xi=0.8, eps=0.1)
+NEEDLES = PositionOrientation(3)
+TORUS = Torus((2.0, 5.0))
+TURNS = LieGroupSpace(SO(3))
 
 # Scales other than one, so that a forgotten one is seen.
 BI_INVARIANTS: tuple[RelativePose | RelativePoint, ...] = (
@@ -44,9 +66,48 @@ BI_INVARIANTS: tuple[RelativePose | RelativePoint, ...] = (
 )
 
 
+def similarities(n: int) -> Semidirect:
+    """Rotations, scalings and translations of R^n."""
+    lie = [*SO(n).generators.lie, np.eye(n)]
+    linear = groups.from_generators(f"CO+({n})", lie=np.stack(lie))
+    return Semidirect(Translation(n), linear)
+
+
+AFFINE = Semidirect(Translation(2), GLPlus(2))
+
+# Rows of which no pair invariants are known, or which these tests leave out.
+MORE_BI_INVARIANTS: tuple[RelativePose | RelativePoint, ...] = (
+    RelativePose(similarities(2), scale=1.7),
+    RelativePose(AFFINE, scale=1.7),
+    RelativePose(E(3), NEEDLES, scale=1.7),
+    RelativePose(Translation(2), TORUS),
+    RelativePose(SO(4)),
+    RelativePose(SO(2), PLANE, scale=1.7, with_radius=True),
+    RelativePose(O(3), SPACE, with_radius=True),
+    RelativePose(Lorentz(2), scale=1.7),
+    RelativePose(Lorentz(3, reflections="space")),
+    RelativePose(SO(3), TURNS),
+    RelativePose(SE(2), LieGroupSpace(SE(2)), scale=1.7),
+    RelativePoint(Euclidean(5)),
+    RelativePoint(PLANE, pose_space=CAR, group=E(2), scale=1.7),
+    RelativePoint(CAR, group=E(2)),
+    RelativePoint(SPACE, pose_space=NEEDLES, scale=1.7),
+    RelativePoint(NEEDLES, scale=1.7),
+    RelativePoint(NEEDLES, group=E(3)),
+    RelativePoint(TORUS, scale=1.7),
+    RelativePoint(Sphere(3)),
+    RelativePoint(Sphere(2), group=SO(2)),
+    RelativePoint(Hyperbolic(1), group=Lorentz(1)),
+    RelativePoint(Hyperbolic(2), scale=1.7),
+    RelativePoint(Hyperbolic(3), group=Lorentz(3)),
+    RelativePoint(TURNS),
+)
+ALL_BI_INVARIANTS = BI_INVARIANTS + MORE_BI_INVARIANTS
+
+
 def row_name(b: Any) -> str:
     """What tells the rows apart."""
-    return f"{b.space}-{b.poses}-{b.symmetry}"
+    return f"{type(b).__name__}-{b.space}-{b.poses}-{b.symmetry}"
 
 
 def random_elements(group: Group, num: int, seed: int) -> Any:
@@ -57,25 +118,38 @@ def random_elements(group: Group, num: int, seed: int) -> Any:
     rng = np.random.default_rng(seed)
     if isinstance(group, Translation):
         return jnp.asarray(rng.normal(size=(num, group.n)))
-    if isinstance(group, (SE, E)):
-        t = jnp.asarray(rng.normal(size=(num, group.n)))
+    if isinstance(group, (SE, E, Semidirect)):
+        t = jnp.asarray(rng.normal(size=(num, group.degree)))
         return t, random_elements(group.linear_part, num, seed + 1)
-    if isinstance(group, O):
+    if isinstance(group, Product):
+        return tuple(random_elements(factor, num, seed) for factor in group.groups)
+    if isinstance(group, O) and group.n < 4:
         flips = jnp.asarray(np.arange(1, num + 1, dtype=np.int32) % 2)
         return random_elements(group.rotations, num, seed), flips
     if group == SO(2):
         return jnp.asarray(rng.uniform(-np.pi, np.pi, num))
-    return jnp.asarray(unit_vectors(rng, num, 4))
+    if group == SO(3):
+        return jnp.asarray(unit_vectors(rng, num, 4))
+    lie, discrete = group.generators
+    numbers = 0.7 * rng.normal(size=(num, len(lie)))
+    matrices = scipy.linalg.expm(np.einsum("nd,dij->nij", numbers, lie))
+    if len(discrete):
+        matrices[::2] = matrices[::2] @ discrete[0]
+    return jnp.asarray(matrices)
 
 
-def random_points(space: Any, num: int, seed: int) -> jax.Array:
+def random_points(space: Any, num: int, seed: int) -> Any:
     """Random points with one leading axis."""
     rng = np.random.default_rng(seed)
+    if isinstance(space, LieGroupSpace):
+        return random_elements(space.of, num, seed)
     if isinstance(space, Sphere):
         return jnp.asarray(unit_vectors(rng, num, space.ambient_dim))
     points = rng.normal(size=(num, space.ambient_dim))
-    if isinstance(space, PositionOrientation):
+    if isinstance(space, PositionOrientation) and space.n == 2:
         points[:, 2] = rng.uniform(-np.pi, np.pi, num)
+    elif isinstance(space, PositionOrientation):
+        points[:, 3:] = unit_vectors(rng, num, 3)
     return jnp.asarray(points)
 
 
@@ -87,34 +161,45 @@ def unit_vectors(rng: np.random.Generator, num: int, size: int) -> np.ndarray:
 
 def random_poses(b: Any, num: int, seed: int) -> Any:
     """Random poses with one leading axis; half of those of O(n), E(n) are reflected."""
-    if isinstance(b, RelativePose):
-        return random_elements(b.group, num, seed)
-    return random_points(b.poses, num, seed)
+    draw = random_elements if isinstance(b, RelativePose) else random_points
+    return draw(b.poses, num, seed)
 
 
 def move_pose(b: Any, g: Any, pose: Any) -> Any:
     """The pose g p."""
-    if isinstance(b, RelativePose):
-        return b.group.compose(g, pose)
-    return b.poses.act(g, pose, group=b.symmetry)
+    if not isinstance(b, RelativePose):
+        return b.poses.act(g, pose, group=b.symmetry)
+    if b.with_radius:
+        return b.group.compose(g, pose[0]), pose[1]
+    return b.group.compose(g, pose)
 
 
-def move_point(b: Any, g: Any, x: jax.Array) -> jax.Array:
+def move_point(b: Any, g: Any, x: Any) -> Any:
     """The point g x."""
     return b.space.act(g, x, group=b.symmetry)
 
 
-def base_point(b: Any, pose: Any) -> jax.Array:
+def base_point(b: Any, pose: Any) -> Any:
     """The point of the coordinates' space for which a pose stands.
 
     That is where `squared_distance` vanishes.
     """
     if isinstance(b, RelativePoint):
-        return pose[:2] if b.space == PLANE else pose
+        flat = isinstance(b.space, Euclidean)
+        return pose[: b.space.ambient_dim] if flat else pose
     group: Group = b.group
+    if isinstance(b.space, (LieGroupSpace, Torus)):
+        return pose
+    if isinstance(b.space, Hyperbolic):
+        return pose[1:, 0]
+    if b.space == NEEDLES:
+        up = jnp.array([0.0, 0.0, 1.0])
+        return jnp.concatenate([pose[0], b.group.linear_part.act(pose[1], up)])
     if isinstance(b.space, PositionOrientation):
         return jnp.concatenate([pose[0], pose[1][None]])
     origin = jnp.zeros(b.space.ambient_dim)
+    if b.with_radius:
+        return group.act(pose[0], origin.at[-1].set(pose[1][0]))
     if isinstance(group, (SO, O)):
         origin = origin.at[-1].set(1 if isinstance(b.space, Sphere) else b.scale)
     return group.act(pose, origin)
@@ -132,8 +217,7 @@ def random_latents(b: Any, seed: int, *, num_latents: int = 5) -> dict[str, Any]
 
 def move_latents(b: Any, g: Any, latents: dict[str, Any]) -> dict[str, Any]:
     """The latents of the moved signal."""
-    group = None if isinstance(b, RelativePose) else b.symmetry
-    return fields.transform_latents(b.poses, g, latents, group=group)
+    return fields.transform_latents(b.poses, g, latents, group=b.symmetry)
 
 
 def tiny_field(b: Any, **options: Any) -> fields.EquivariantField:
@@ -213,11 +297,13 @@ def vectors_from_poses(b: Any, poses: Any, *points: jax.Array) -> np.ndarray:
 
 def has_translations(b: Any) -> bool:
     """Whether the symmetry moves the origin."""
-    return isinstance(b.symmetry, (Translation, SE, E))
+    return isinstance(b.symmetry, (Translation, SE, E, Semidirect))
 
 
 def headings(x: jax.Array) -> np.ndarray:
     """The directions of positions with heading."""
+    if x.shape[1] == 6:
+        return np.asarray(x[:, 3:])
     return np.stack([np.cos(x[:, 2]), np.sin(x[:, 2])], axis=-1)
 
 
@@ -250,7 +336,7 @@ def orbit_distances(b: Any, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not isinstance(b.symmetry, Translation):
         u, _, vt = np.linalg.svd(np.swapaxes(rows, 1, 2) @ others)
         signs = np.ones(u.shape[:2])
-        if not isinstance(b.symmetry, (O, E)):
+        if not len(b.symmetry.generators.discrete):
             signs[:, -1] = np.sign(np.linalg.det(u @ vt))
         rows = rows @ (u * signs[:, None] @ vt)
     return np.linalg.norm(rows - others, axis=(1, 2))

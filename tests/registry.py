@@ -18,6 +18,9 @@ import jax.numpy as jnp
 from eqjax import groups, spaces
 from tests.registry_entries import Composing, Equivariant
 from tests.registry_fields import COMPOSING_FIELDS, FIELDS
+from tests.registry_fields_geometry import FIELDS_GEOMETRY
+from tests.registry_fields_latents import COMPOSING_EMBEDDINGS, FIELDS_LATENTS
+from tests.registry_fields_rbf import COMPOSING_RBF_FIELDS, RBF_FIELDS
 from tests.registry_nn_affine import NN_AFFINE
 from tests.registry_nn_grid import NN_GRID
 from tests.registry_nn_linear import NN_LINEAR
@@ -392,10 +395,15 @@ EQUIVARIANT: list[Equivariant] = [
     *NN_AFFINE,
     _ball_entry(spaces.Ball(2, 1.5)),
     *FIELDS,
+    *FIELDS_GEOMETRY,
+    *FIELDS_LATENTS,
+    *RBF_FIELDS,
 ]
 
 COMPOSING: list[Composing] = [
+    *COMPOSING_EMBEDDINGS,
     *COMPOSING_FIELDS,
+    *COMPOSING_RBF_FIELDS,
     Composing(
         "Box.project",
         spaces.Box((0.0, -1.0), (2.0, 1.0)).project,

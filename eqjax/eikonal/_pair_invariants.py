@@ -8,10 +8,18 @@ from typing import Any, cast
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from eqjax._core._checks import check_condition
 from eqjax._core._specs import register_spec
 from eqjax.fields import BiInvariant, RelativePoint
 from eqjax.groups import SE, SO, Group
-from eqjax.spaces import Euclidean, PositionOrientation, Space
+from eqjax.spaces import (
+    Euclidean,
+    LieGroupSpace,
+    PositionOrientation,
+    Space,
+    Sphere,
+    Torus,
+)
 
 
 @register_spec
@@ -21,13 +29,17 @@ class PairInvariant:
 
     | poses | I(s, r, p) |
     |---|---|
-    | group elements, or positions with headings | b(s, p), b(r, p): a free action |
+    | group elements, or positions with headings under SE(2) | b(s, p), b(r, p) |
+    | points of a torus or a group | b(s, p), b(r, p): a free action |
     | points of R^n | squared norms and product of s - p, r - p; with SE(2) their det |
     | points of S^n | s.p, r.p, s.r; with SO(3) also det(s, r, p) |
     | none (`Absolute`) | s, r |
 
     Args:
         bi_invariant: Invariant of one point and a pose; fixes space, poses and group.
+
+    Raises:
+        ValueError: If nothing complete is known for poses in that space.
 
     Example:
         >>> import jax.numpy as jnp
@@ -44,6 +56,15 @@ class PairInvariant:
     """
 
     bi_invariant: BiInvariant
+
+    def __post_init__(self) -> None:
+        """Refuses rows of which no complete invariants of pairs stand in the table."""
+        same = self.poses == self.space and isinstance(self.space, (Euclidean, Sphere))
+        check_condition(
+            same or not self._joint,
+            f"No complete invariants of two points are known for {self.bi_invariant}. "
+            "Use `RelativePose`, with poses in the group.",
+        )
 
     @property
     def space(self) -> Space:
@@ -63,9 +84,11 @@ class PairInvariant:
     @property
     def _joint(self) -> bool:
         """Whether two single invariants do not suffice, since p has a stabilizer."""
-        b = self.bi_invariant
-        free = isinstance(self.poses, PositionOrientation) or self.symmetry == SO(2)
-        return isinstance(b, RelativePoint) and not free
+        planar = isinstance(self.poses, PositionOrientation) and self.poses.n == 2
+        headed = planar and isinstance(self.symmetry, SE)
+        of_group = isinstance(self.poses, (Torus, LieGroupSpace))
+        free = headed or of_group or self.symmetry == SO(2)
+        return isinstance(self.bi_invariant, RelativePoint) and not free
 
     @property
     def _signed(self) -> bool:

@@ -260,7 +260,7 @@ class PolynomialEmbedding:
     ) -> Float[Array, "*batch num_features"]:
         """The features of b."""
         axes = range(b.shape[-1])
-        monomials = {(i,): b[..., i] for i in axes}
+        monomials: dict[tuple[int, ...], Array] = {(i,): b[..., i] for i in axes}
         for degree in range(2, self.degree + 1):
             for factors in itertools.combinations_with_replacement(axes, degree):
                 rest = monomials[factors[:-1]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from eqjax.fields._bi_invariants import BiInvariant
 from eqjax.fields._cross_attention import Block, CrossAttention
 from eqjax.fields._embeddings import Embedding, FourierEmbedding
 from eqjax.fields._latents import Latents
+from eqjax.fields._pose_pair import PosePair
 
 
 @register_spec
@@ -29,8 +31,8 @@ class EquivariantField:
     f(x; z) reads the latents z through invariants of (x, pose), so it is steerable:
     f(g x; g z) = f(x; z), where g acts on the poses alone (`transform_latents`). The
     decoder is `CrossAttention` with Gaussian windows, softmax logits minus
-    squared_distance(x, p_i) / s_i^2, followed by dense layers behind gelus. A coordinate
-    far from all windows is served by the nearest latent, so it always has a value.
+    squared_distance(x, p_i) / s_i^2, followed by dense layers behind gelus. A
+    coordinate far from all windows is served by the nearest latent: it has a value.
 
     Args:
         bi_invariant: Invariant of a coordinate and a pose.
@@ -48,6 +50,9 @@ class EquivariantField:
             field in space without windows.
         block: Form of the attention, see `CrossAttention`.
         head_layers: Number of dense layers behind the attention; 0 for none.
+        num_self_attention_layers: Number of layers in which latents attend to each
+            other before, through `PosePair`, with residual connections. They run in
+            `prepare`, so they cost nothing per coordinate.
         logit_scale: Of the attention; see there.
         precision: Of products with weights and latents; see there.
 
@@ -85,6 +90,7 @@ class EquivariantField:
     num_neighbors: int | None = None
     block: Block = "film_norm"
     head_layers: int = 3
+    num_self_attention_layers: int = 0
     logit_scale: float | None = None
     precision: jax.lax.PrecisionLike = None
 
@@ -100,14 +106,20 @@ class EquivariantField:
             "`window` and `num_neighbors` need an invariant with poses, got "
             f"{self.bi_invariant}. Pass `window=False`.",
         )
+        check_size(
+            "num_self_attention_layers", self.num_self_attention_layers, minimum=0
+        )
         _ = self.attention
+        if self.num_self_attention_layers:
+            _ = self.self_attention
 
     @property
     def attention(self) -> CrossAttention:
         """The spec of the decoder's attention."""
+        alone = not self.num_self_attention_layers
         return CrossAttention(
             invariant_dim=self.bi_invariant.dim,
-            context_dim=self.context_dim,
+            context_dim=self.context_dim if alone else self.hidden,
             hidden=self.hidden,
             num_heads=self.num_heads,
             head_dim=self.head_dim,
@@ -119,19 +131,35 @@ class EquivariantField:
             precision=self.precision,
         )
 
+    @property
+    def self_attention(self) -> CrossAttention:
+        """The spec of the attention of latents to each other."""
+        return dataclasses.replace(
+            self.attention,
+            invariant_dim=PosePair(self.bi_invariant).dim,
+            context_dim=self.hidden,
+            num_out=self.hidden,
+        )
+
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Parameters as a nested dict; needs no sample input."""
-        names = [f"layer_{i}" for i in range(self.head_layers)]
-        keys = split_named(key, ["attention", *names])
+        layers = [f"layer_{i}" for i in range(self.head_layers)]
+        among = [f"self_attention_{i}" for i in range(self.num_self_attention_layers)]
+        keys = split_named(key, ["attention", *layers, "embed", *among])
         inner = [self.hidden] * (self.head_layers - 1)
         sizes = [self.attention.width, *inner, self.num_out]
-        return {
-            "attention": self.attention.init(dtype=dtype, key=keys["attention"]),
-            **{
-                name: init_dense(n_in, n_out, dtype=dtype, key=keys[name])
-                for name, n_in, n_out in zip(names, sizes, sizes[1:], strict=False)
-            },
+        params = {
+            name: init_dense(n_in, n_out, dtype=dtype, key=keys[name])
+            for name, n_in, n_out in zip(layers, sizes, sizes[1:], strict=False)
         }
+        params["attention"] = self.attention.init(dtype=dtype, key=keys["attention"])
+        if among:
+            params["embed"] = init_dense(
+                self.context_dim, self.hidden, dtype=dtype, key=keys["embed"]
+            )
+        for name in among:
+            params[name] = self.self_attention.init(dtype=dtype, key=keys[name])
+        return params
 
     def prepare(self, params: Any, latents: Latents) -> dict[str, Any]:
         """Folds everything that sees no coordinate; latents of ONE signal.
@@ -147,12 +175,26 @@ class EquivariantField:
             f"`num_neighbors` is {self.num_neighbors}, but there are only "
             f"{context.shape[0]} latents.",
         )
+        if self.num_self_attention_layers:
+            context = self._attend_to_each_other(params, context, latents["pose"])
         prepared = self.attention.prepare(params["attention"], context)
         return {
             **prepared,
             "pose": latents["pose"],
             "inverse_window_squared": jnp.exp(-2 * latents["window"]),
         }
+
+    def _attend_to_each_other(self, params: Any, context: Array, poses: Any) -> Array:
+        """Contexts (L, hidden) that know of all latents."""
+        spec, pair = self.self_attention, PosePair(self.bi_invariant)
+        pairs = jax.vmap(jax.vmap(pair, (None, 0)), (0, None))(poses, poses)
+        a = dense(params["embed"], context, precision=self.precision)
+        for i in range(self.num_self_attention_layers):
+            layer = params[f"self_attention_{i}"]
+            prepared = spec.prepare(layer, a)
+            update = functools.partial(spec.apply, layer, prepared)
+            a = a + jax.vmap(lambda b, update=update: update(b[None]))(pairs)
+        return a
 
     def apply(
         self, params: Any, prepared: dict[str, Any], x: Float[Array, " ambient"]
@@ -192,8 +234,16 @@ class EquivariantField:
         return y
 
 
+class Field(Protocol):
+    """What `evaluate` asks of a field."""
+
+    def apply(self, params: Any, prepared: Any, x: Array) -> Array:
+        """The signal at ONE coordinate."""
+        ...
+
+
 def evaluate(
-    field: EquivariantField,
+    field: Field,
     params: Any,
     prepared: dict[str, Any],
     xs: Float[Array, "points ambient"],
@@ -203,7 +253,7 @@ def evaluate(
     """The field at many coordinates, in chunks of bounded memory.
 
     Args:
-        field: A field with `apply(params, prepared, x)`.
+        field: Any spec with `apply(params, prepared, x)`.
         params: Of `field.init`.
         prepared: Of `field.prepare`.
         xs: Coordinates.
@@ -212,5 +262,4 @@ def evaluate(
     Returns:
         The values, one row per coordinate.
     """
-    apply: Callable = field.apply
-    return map_in_chunks(lambda x: apply(params, prepared, x), xs, chunk_size)
+    return map_in_chunks(lambda x: field.apply(params, prepared, x), xs, chunk_size)

@@ -1,4 +1,4 @@
-"""Latents cover their domain, stay on their manifold, and move with the group."""
+"""Latents stay on their manifold, and move with the group."""
 
 import jax
 import jax.numpy as jnp
@@ -7,161 +7,57 @@ import pytest
 
 from eqjax import fields
 from eqjax.fields import RelativePoint, RelativePose
-from eqjax.groups import SE, SO, E, Group, O, Translation
-from eqjax.spaces import Ball, Box, Euclidean, PositionOrientation, Sphere
+from eqjax.fields._poses import retract_pose
+from eqjax.groups import (
+    SE,
+    SO,
+    E,
+    Lorentz,
+    Translation,
+)
+from eqjax.spaces import (
+    Euclidean,
+    Hyperbolic,
+    LieGroupSpace,
+    PositionOrientation,
+    Sphere,
+    Torus,
+)
 from tests import field_cases as cases
+from tests.latent_cases import MIXED, RADIAL, init, manifold_error
 
-KEY = jax.random.key(0)
-BIG = Box((-3.0, 1.0), (4.0, 8.0))
-
-# Poses, domain, its measure and dimension; a metric turns 2 acos|q.p| into an angle.
-DOMAINS = [
-    (Translation(1), None, 2.0, 1),
-    (SE(2), None, 4.0, 2),
-    (Euclidean(2), BIG, 49.0, 2),
-    (E(2), Ball(2, 2.5), np.pi * 2.5**2, 2),
-    (PositionOrientation(2), None, 4.0, 2),
-    (SE(3), None, 8.0, 3),
-    (Euclidean(3), Ball(3), 4 / 3 * np.pi, 3),
-    (Sphere(1), None, 2 * np.pi, 1),
-    (Sphere(2), None, 4 * np.pi, 2),
-    (SO(2), None, 2 * np.pi, 1),
-    (SO(3), None, 8 * np.pi**2, 3),
-]
-
-
-def init(poses, *, num_latents=5, **options):
-    space = Euclidean(poses.degree) if isinstance(poses, Group) else poses
-    return fields.init_latents(
-        space, poses, num_latents=num_latents, context_dim=3, key=KEY, **options
-    )
-
-
-def candidates_and_distances(poses, domain, pose):
-    """Points everywhere in the domain, and their distances from every pose."""
-    rng = np.random.default_rng(0)
-    if poses == SO(2):
-        pose = np.stack([np.cos(pose), np.sin(pose)], -1)
-    if isinstance(poses, (SE, E)):
-        pose = pose[0]
-    elif isinstance(poses, PositionOrientation):
-        pose = pose[:, :2]
-    pose = np.asarray(pose)
-    if isinstance(poses, (SO, Sphere)):
-        points = cases.unit_vectors(rng, 4000, pose.shape[1])
-        cosines = np.clip(points @ pose.T, -1, 1)
-        if poses == SO(3):
-            return 2 * np.arccos(np.abs(cosines))
-        return np.arccos(cosines)
-    domain = domain or Box((-1.0,) * pose.shape[1], (1.0,) * pose.shape[1])
-    if isinstance(domain, Ball):
-        points = domain.radius * cases.unit_vectors(rng, 4000, domain.n)
-        points *= rng.uniform(size=(4000, 1)) ** (1 / domain.n)
-    else:
-        points = rng.uniform(domain.lower, domain.upper, (4000, domain.dim))
-    return np.linalg.norm(points[:, None] - pose[None], axis=-1)
-
-
-@pytest.mark.parametrize("num_latents", [5, 7, 9, 13])
-@pytest.mark.parametrize(
-    ("poses", "domain", "measure", "dim"),
-    DOMAINS,
-    ids=[f"{poses}-{domain}" for poses, domain, _, _ in DOMAINS],
+# Every kind of elements and points that rounding could take off its manifold.
+WALKS = (
+    RelativePose(E(3)),
+    RelativePose(cases.similarities(2), scale=1.7),
+    RelativePose(Lorentz(3, reflections="space")),
+    RelativePoint(cases.NEEDLES, scale=1.7),
 )
-def test_latents_cover_the_domain(poses, domain, measure, dim, num_latents):
-    """No point is farther than 1.5 spacings of an ideal grid from its latent.
-
-    On the grid itself it is half the diagonal of a cell, up to 0.87 spacings.
-    """
-    latents = init(poses, num_latents=num_latents, domain=domain)
-    distances = candidates_and_distances(poses, domain, latents["pose"])
-    spacing = (measure / num_latents) ** (1 / dim)
-    assert np.max(np.min(distances, axis=1)) <= 1.5 * spacing
-    # Windows of neighbors overlap, and few others: exp(-1) at half to two spacings.
-    assert np.all(np.abs(latents["window"] - np.log(spacing)) <= np.log(2.001))
 
 
-@pytest.mark.parametrize("b", cases.BI_INVARIANTS, ids=cases.row_name)
-@pytest.mark.parametrize("orientation", ["aligned", "random"])
-def test_latents_are_poses_of_the_asked_dtype(b, orientation):
-    latents = init(b.poses, orientation=orientation, jitter=0.3, dtype=jnp.float32)
-    assert latents["context"].shape == (5, 3)
-    assert latents["window"].shape == (5,)
-    for leaf in jax.tree.leaves(latents):
-        assert leaf.dtype in (jnp.float32, jnp.int32)
-    # A pose composes with its like, and lies on its manifold.
-    element = jax.tree.map(
-        lambda leaf: leaf.astype(leaf.dtype if leaf.dtype == jnp.int32 else "float32"),
-        jax.tree.map(lambda leaf: leaf[0], cases.random_elements(b.symmetry, 2, 0)),
-    )
-    moved = cases.move_latents(b, element, latents)
-    assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, latents)
-    assert manifold_error(b.poses, latents["pose"]) < 1e-6
-
-
-def manifold_error(poses, pose):
-    """How far unit vectors and unit quaternions are from length one."""
-    if isinstance(poses, (SE, E)):
-        poses, pose = poses.linear_part, pose[1]
-    if isinstance(poses, O):
-        poses, pose = poses.rotations, pose[0]
-    if isinstance(poses, Sphere) or poses == SO(3):
-        return float(np.max(np.abs(np.linalg.norm(np.asarray(pose), axis=-1) - 1)))
-    return 0.0
-
-
-def test_groups_with_reflections_start_with_both_kinds():
-    for group in (O(2), O(3), E(2), E(3)):
-        pose = init(group)["pose"]
-        flips = pose[1][1] if isinstance(group, E) else pose[1]
-        assert flips.tolist() == [0, 1, 0, 1, 0]
-        assert flips.dtype == jnp.int32
-
-
-def test_aligned_means_the_identity_and_random_does_not():
-    assert not np.any(init(SE(2))["pose"][1])
-    turns = np.asarray(init(SE(2), orientation="random")["pose"][1])
-    assert len(np.unique(turns)) == 5
-    np.testing.assert_array_equal(init(SE(3))["pose"][1], np.eye(4)[[0] * 5])
-    assert not np.any(init(cases.CAR)["pose"][:, 2])
-
-
-def test_jitter_moves_positions_and_contexts_but_no_orientation():
-    calm, moved = init(SE(2)), init(SE(2), jitter=0.1)
-    # Five normal vectors of 0.1 of the spacing 1 / sqrt(5).
-    distance = np.linalg.norm(moved["pose"][0] - calm["pose"][0], axis=-1)
-    assert np.all((distance > 0) & (distance < 0.5 / np.sqrt(5)))
-    assert np.array_equal(moved["pose"][1], calm["pose"][1])
-    assert np.all(np.asarray(calm["context"]) == 1)
-    noise = np.asarray(moved["context"]) - 1
-    assert 0.05 < np.std(noise) < 0.15
-
-
-def test_domain_scales_everything():
-    small, large = init(SE(2), domain=Ball(2)), init(SE(2), domain=Ball(2, 6371.0))
-    np.testing.assert_allclose(large["pose"][0], 6371 * small["pose"][0], rtol=1e-13)
-    np.testing.assert_allclose(
-        np.exp(large["window"]), 6371 * np.exp(small["window"]), rtol=1e-13
+def quick(rows, *chosen):
+    """The rows, of which only the chosen ones are no slow tests."""
+    return pytest.mark.parametrize(
+        "b",
+        [pytest.param(b, marks=() if b in chosen else pytest.mark.slow) for b in rows],
+        ids=cases.row_name,
     )
 
 
-@pytest.mark.parametrize(
-    "b",
-    [
-        RelativePose(SO(3)),
-        RelativePose(SE(2)),
-        RelativePose(E(3)),
-        RelativePoint(Sphere(2)),
-        RelativePoint(cases.CAR),
-    ],
-    ids=cases.row_name,
-)
+@quick(dict.fromkeys((*WALKS, *cases.ALL_BI_INVARIANTS)), *WALKS)
 def test_a_thousand_steps_stay_on_the_manifold(b):
+    """In single precision, where unnormalized products would drift."""
     latents = cases.random_latents(b, 0)
     zero = fields.zero_tangent(b.poses, latents)
     rng = np.random.default_rng(1)
+    # Boosts add up: of larger ones the entries would overflow.
+    size = 0.03 if isinstance(b.poses, Lorentz) else 0.1
     steps = jax.tree.map(
-        lambda leaf: jnp.asarray(0.1 * rng.normal(size=(1000, *leaf.shape))), zero
+        lambda leaf: jnp.asarray(size * rng.normal(size=(1000, *leaf.shape))), zero
+    )
+    latents, steps = jax.tree.map(
+        lambda leaf: leaf if leaf.dtype == jnp.int32 else leaf.astype(jnp.float32),
+        (latents, steps),
     )
 
     @jax.jit
@@ -172,17 +68,19 @@ def test_a_thousand_steps_stay_on_the_manifold(b):
         return jax.lax.scan(step, latents, steps)[0]
 
     end = walk(latents, steps)
-    assert manifold_error(b.poses, end["pose"]) < 1e-14
+    # Some roundings of one step, not of a thousand.
+    assert manifold_error(b.poses, end["pose"]) < 1e-6
     assert jax.tree.map(jnp.shape, end) == jax.tree.map(jnp.shape, latents)
-    # In single precision too, where unnormalized products would drift.
-    single = jax.tree.map(
-        lambda leaf: leaf if leaf.dtype == jnp.int32 else leaf.astype(jnp.float32),
-        (latents, steps),
-    )
-    assert manifold_error(b.poses, walk(*single)["pose"]) < 3e-7
 
 
-@pytest.mark.parametrize("b", cases.BI_INVARIANTS, ids=cases.row_name)
+@quick(
+    cases.ALL_BI_INVARIANTS,
+    RelativePose(SO(4)),
+    RelativePoint(cases.CAR, group=E(2)),
+    RelativePoint(cases.NEEDLES, scale=1.7),
+    RelativePoint(Hyperbolic(2), scale=1.7),
+    RelativePoint(Sphere(2), group=SO(2)),
+)
 def test_steps_commute_with_the_group(b):
     """g retract(z, dz) = retract(g z, dz), where vectors in space turn with g."""
     latents = cases.random_latents(b, 0)
@@ -190,28 +88,76 @@ def test_steps_commute_with_the_group(b):
     rng = np.random.default_rng(2)
     zero = fields.zero_tangent(b.poses, latents)
     tangent = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), zero)
-    turned = tangent["pose"]
-    if isinstance(b, RelativePoint) and isinstance(b.poses, (Euclidean, Sphere)):
-        act = jax.vmap(lambda x: cases.move_point(b, g, x))
-        turned = act(turned) - act(0 * turned)
-    moved = fields.retract_latents(
-        b.poses, cases.move_latents(b, g, latents), {**tangent, "pose": turned}
-    )
-    want = cases.move_latents(b, g, fields.retract_latents(b.poses, latents, tangent))
-    for got, leaf in zip(jax.tree.leaves(moved), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(got, leaf, atol=1e-13)
+
+    @jax.jit
+    def both(tangent):
+        turned = tangent["pose"]
+        if isinstance(b, RelativePoint):
+            turned = jax.vmap(lambda p, v: turn_tangent(b, g, p, v))(
+                latents["pose"], turned
+            )
+        moved = fields.retract_latents(
+            b.poses, cases.move_latents(b, g, latents), {**tangent, "pose": turned}
+        )
+        stepped = fields.retract_latents(b.poses, latents, tangent)
+        return moved, cases.move_latents(b, g, stepped)
+
+    for got, leaf in zip(*map(jax.tree.leaves, both(tangent)), strict=True):
+        size = np.max(np.abs(leaf))
+        np.testing.assert_allclose(got, leaf, atol=1e-13 * max(size, 1))
 
 
-def test_zero_tangent_is_a_zero_of_retract():
-    for poses in (SE(2), E(3), O(2), Sphere(2), cases.CAR):
-        latents = init(poses)
-        zero = fields.zero_tangent(poses, latents)
-        assert {leaf.dtype for leaf in jax.tree.leaves(zero)} == {jnp.dtype("float64")}
-        same = fields.retract_latents(poses, latents, zero)
-        for got, want in zip(
-            jax.tree.leaves(same), jax.tree.leaves(latents), strict=True
-        ):
-            np.testing.assert_allclose(got, want, atol=1e-15)
+def turn_tangent(b, g, p, v):
+    """The tangent vector at g p that a tangent vector at p becomes."""
+    if isinstance(b.poses, (LieGroupSpace, Torus)):
+        return v
+    if isinstance(b.poses, Hyperbolic):
+        frame = b.poses.frame(cases.move_pose(b, g, p))
+        ambient = jnp.sum(v[:, None] * b.poses.frame(p), axis=0)
+        _, pushed = jax.jvp(lambda x: cases.move_pose(b, g, x), (p,), (ambient,))
+        return jnp.linalg.solve(frame.T, pushed)
+    if isinstance(b.poses, PositionOrientation) and b.poses.n == 2:
+        # On the frame of a mirrored heading left is right.
+        mirror = isinstance(b.symmetry, E) and g[1][1] == 1
+        return v * jnp.where(mirror, jnp.array([1.0, -1.0, -1.0]), jnp.ones(3))
+
+    def act(x):
+        return Euclidean(x.shape[0]).act(g, x, group=b.symmetry)
+
+    if b.poses == cases.NEEDLES:
+        turn = b.symmetry.linear_part.act
+        return jnp.concatenate([turn(g[1], v[:3]), turn(g[1], v[3:])])
+    if b.poses == Sphere(2) and b.symmetry == SO(2):
+        return jnp.concatenate([b.symmetry.act(g, v[:2]), v[2:]])
+    return act(v) - act(0 * v)
+
+
+def test_gradient_steps_commute_with_boosts():
+    """A gradient with respect to v is a tangent vector, its coordinates orthonormal."""
+    b = RelativePoint(Hyperbolic(2))
+    p, x = cases.random_points(b.space, 2, 0)
+    g = cases.random_elements(b.symmetry, 1, 1)[0]
+
+    def descend(p, x):
+        cost = jax.grad(lambda v: b(x, retract_pose(b.space, p, v))[0])
+        return retract_pose(b.space, p, -0.1 * cost(jnp.zeros(2)))
+
+    @jax.jit
+    def both_ways():
+        q, y = (cases.move_point(b, g, point) for point in (p, x))
+        return cases.move_point(b, g, descend(p, x)), descend(q, y)
+
+    np.testing.assert_allclose(*both_ways(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("poses", [SE(2), E(3), cases.NEEDLES, RADIAL], ids=str)
+def test_zero_tangent_is_a_zero_of_retract(poses):
+    latents = init(poses)
+    zero = fields.zero_tangent(poses, latents)
+    assert {leaf.dtype for leaf in jax.tree.leaves(zero)} == {jnp.dtype("float64")}
+    same = jax.jit(lambda: fields.retract_latents(poses, latents, zero))()
+    for got, want in zip(*map(jax.tree.leaves, (same, latents)), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-15)
 
 
 def test_transform_moves_nothing_but_poses():
@@ -225,27 +171,31 @@ def test_transform_moves_nothing_but_poses():
     assert not np.allclose(moved["pose"][0], latents["pose"][0])
 
 
-@pytest.mark.parametrize(
-    ("poses", "options", "message"),
-    [
-        (SE(2), {"num_latents": 0}, "`num_latents`"),
-        (SE(2), {"jitter": -0.1}, "`jitter`"),
-        (SE(2), {"domain": Ball(3)}, "`domain` must have the 2 dimensions"),
-        (Sphere(2), {"domain": Ball(2)}, "`domain` must be None"),
-        (SO(3), {"domain": Ball(3)}, "`domain` must be None"),
-    ],
-)
-def test_bad_arguments_are_refused(poses, options, message):
-    with pytest.raises(ValueError, match=message):
-        init(poses, **options)
+def test_subgroups_move_latents_too():
+    b = RelativePose(SE(2))
+    latents, angle = cases.random_latents(b, 0), jnp.asarray(0.3)
+    by_turn = fields.transform_latents(SE(2), angle, latents, group=SO(2))
+    by_motion = fields.transform_latents(SE(2), (jnp.zeros(2), angle), latents)
+    for got, want in zip(*map(jax.tree.leaves, (by_turn, by_motion)), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-15)
 
 
-def test_poses_must_fit_the_space():
-    with pytest.raises(ValueError, match="vectors of size 3, those of the space on 2"):
-        fields.init_latents(Euclidean(2), SE(3), num_latents=5, context_dim=3, key=KEY)
+def test_poses_in_a_product_of_spaces_move_part_by_part():
+    turns, shifts = (cases.random_points(factor, 5, 0) for factor in MIXED.factors)
+    z = cases.random_latents(RelativePoint(Sphere(1)), 0) | {"pose": (turns, shifts)}
+    v = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)))
+    moved = fields.retract_latents(
+        MIXED, z, {**fields.zero_tangent(MIXED, z), "pose": v}
+    )["pose"]
+    parts = (
+        (Sphere(1), z["pose"][0], v[:, :2]),
+        (MIXED.factors[1], z["pose"][1], v[:, 2:]),
+    )
+    for got, (space, pose, step) in zip(moved, parts, strict=True):
+        np.testing.assert_allclose(got, space.retract(pose, step), atol=1e-15)
 
 
 def test_group_of_an_element_must_be_that_of_the_poses():
     latents = cases.random_latents(RelativePose(SE(2)), 0)
     with pytest.raises(ValueError, match="`group` must be SE"):
-        fields.transform_latents(SE(2), jnp.ones(2), latents, group=Translation(2))
+        fields.transform_latents(SE(2), jnp.ones(2), latents, group=Translation(3))
