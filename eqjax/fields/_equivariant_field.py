@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -234,6 +234,7 @@ class EquivariantField:
         return y
 
 
+@runtime_checkable
 class Field(Protocol):
     """What `evaluate` asks of a field."""
 
