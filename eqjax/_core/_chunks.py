@@ -23,7 +23,7 @@ def map_in_chunks(
     num = jax.tree.leaves(xs)[0].shape[0]
     if num <= chunk_size:
         return jax.vmap(fn)(xs)
-    chunks, _ = _split(xs, num, chunk_size)
+    chunks, _ = split_in_chunks(xs, num, chunk_size)
     _, ys = jax.lax.scan(lambda carry, x: (carry, jax.vmap(fn)(x)), None, chunks)
     return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:num], ys)
 
@@ -54,7 +54,7 @@ def mean_in_chunks(
     if chunk_size is None or chunk_size >= num:
         return jnp.mean(jax.vmap(lambda x: fn(args, x))(xs))
     check_size("chunk_size", chunk_size)
-    chunks, weights = _split(xs, num, chunk_size)
+    chunks, weights = split_in_chunks(xs, num, chunk_size)
     shared, shared_rest, join_args = _partition(args)
     own, own_rest, join_xs = _partition(chunks)
 
@@ -114,7 +114,7 @@ def _partition(tree: Any) -> tuple[list[Array], list[Array], Callable[..., Any]]
     return floats, [leaf for leaf, is_float in pairs if not is_float], join
 
 
-def _split(xs: Any, num: int, chunk_size: int) -> tuple[Any, Array]:
+def split_in_chunks(xs: Any, num: int, chunk_size: int) -> tuple[Any, Array]:
     """Leaves of shape (chunks, chunk_size, ...), and 1 or 0 for real and filled-up."""
     num_chunks = -(-num // chunk_size)
     missing = num_chunks * chunk_size - num

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
-from eqjax._core._chunks import _split
+from eqjax._core._chunks import split_in_chunks
 
 Robust = Literal["l1", "huber"]
 # Conjugate gradients stop at a residual of a thousandth: damping and the curvature of
@@ -156,7 +156,7 @@ class NormalEquations:
         num = jax.tree.leaves(examples)[0].shape[0]
         if num <= self.chunk_size:
             return reduce(jax.vmap(one)(examples))
-        chunks, real = _split(examples, num, self.chunk_size)
+        chunks, real = split_in_chunks(examples, num, self.chunk_size)
 
         def part(chunk: Any, real: Array) -> Any:
             rows = jax.tree.map(
