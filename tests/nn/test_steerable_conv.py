@@ -167,7 +167,17 @@ def merge(conv: nn.SteerableConv, field: Any) -> jax.Array:
     return jnp.moveaxis(reps.merge(conv.rep_out, front), 0, -1)[..., None]
 
 
-@pytest.mark.parametrize("name", CASES)
+# Each takes as long as all others; the registry has such layers too.
+SLOW = ("induced", "transposed")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in CASES
+    ],
+)
 def test_commutes_with_symmetries_of_the_grid(name: str) -> None:
     conv = CASES[name]
     params = conv.init(key=KEY)
@@ -322,7 +332,13 @@ def test_a_part_without_kernels_is_zero() -> None:
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "fits"),
-    [(29, 5, 2, 2), (28, 5, 2, None), (28, 4, 2, 1), (28, 6, 2, 2), (9, 3, 1, 1)],
+    [
+        (29, 5, 2, 2),
+        (28, 5, 2, None),
+        pytest.param(28, 4, 2, 1, marks=pytest.mark.slow),
+        pytest.param(28, 6, 2, 2, marks=pytest.mark.slow),
+        pytest.param(9, 3, 1, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_alignment(size: int, kernel: int, stride: int, fits: int | None) -> None:
     """The measured cases of the rule: what it refuses is broken completely."""

@@ -66,7 +66,7 @@ def test_the_full_product_has_one_dimension_for_each_coupling(degree: int):
     assert expressivity(product, degree, weights) == ALL[degree - 1]
 
 
-@pytest.mark.parametrize("degree", degrees_1_to_6(3))
+@pytest.mark.parametrize("degree", degrees_1_to_6(2))
 def test_the_gaunt_product_reaches_even_couplings_with_rank_one(degree: int):
     @jax.jit
     def product(weights, x, y):

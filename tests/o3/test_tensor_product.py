@@ -220,9 +220,10 @@ def test_layouts_of_a_batch():
     params = product.init(key=KEY)
     batch = [example(product, seed)[:2] for seed in range(4)]
     x, y = (jnp.stack(parts) for parts in zip(*batch, strict=True))
-    want = jnp.stack([product.apply(params, *args) for args in batch])
-    public = jax.vmap(product.apply, (None, 0, 0))(params, x, y)
-    first = jax.vmap(product.apply, (None, 1, 1), 1)(
+    one = jax.jit(product.apply)
+    want = jnp.stack([one(params, *args) for args in batch])
+    public = jax.jit(jax.vmap(product.apply, (None, 0, 0)))(params, x, y)
+    first = jax.jit(jax.vmap(product.apply, (None, 1, 1), 1))(
         params, x.swapaxes(0, 1), y.swapaxes(0, 1)
     )
     np.testing.assert_allclose(public, want, atol=1e-14)

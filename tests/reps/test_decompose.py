@@ -59,11 +59,16 @@ CASES = [
     reps.regular(groups.Product((groups.Cyclic(3), groups.Dihedral(2)))),
     reps.regular(OCTAHEDRAL),
     reps.custom(groups.SO(2), "third harmonic", third_harmonic),
-    reps.custom(groups.SO(3), "tensors", squared),
 ]
+TENSORS = reps.custom(groups.SO(3), "tensors", squared)
 
 
-@pytest.mark.parametrize("rep", CASES, ids=str)
+@pytest.mark.parametrize(
+    # The last one takes half a minute.
+    "rep",
+    [*CASES, pytest.param(TENSORS, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_rebuilds_the_representation(rep):
     """At elements that are no generators, those with reflections among them."""
     result = reps.decompose(rep)

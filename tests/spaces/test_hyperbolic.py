@@ -85,7 +85,9 @@ def laws(n, key):
     return equal, below
 
 
-@every_dimension
+@pytest.mark.parametrize(
+    "n", [n if n == 2 else pytest.param(n, marks=pytest.mark.slow) for n in DIMENSIONS]
+)
 def test_laws(n):
     keys = jax.random.split(jax.random.key(n), NUM)
     equal, below = jit(jax.vmap(functools.partial(laws, n)))(keys)

@@ -114,6 +114,7 @@ def test_distance_is_the_angle_of_rotations():
     np.testing.assert_allclose(space.dual_norm(y, gradient), 1, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_distance_is_above_the_exact_one_of_the_plane_with_headings():
     """SE(2) with equal costs of steps is flat, and has a closed form."""
     space, exact = SPACES[3], PositionOrientation(2, xi=2.0)
