@@ -108,7 +108,7 @@ class LatentClassifier:
                 "narrow": init_dense(
                     4 * hidden, hidden, dtype=dtype, key=keys["narrow"]
                 ),
-                "scale": jnp.full(hidden, _LAYER_SCALE, dtype),
+                "scale": _LAYER_SCALE * jnp.ones(hidden, dtype),
             }
 
         return {

@@ -174,7 +174,9 @@ def init_rates(scales: PyTree, *, rate: float = 0.1) -> PyTree[Array]:
     """
     check_positive("rate", rate)
     return jax.tree.map(
-        lambda leaf: jnp.full_like(jnp.asarray(leaf), math.log(rate)), scales
+        # Not weakly typed, or a step that updates them compiles twice.
+        lambda leaf: jnp.full(jnp.shape(leaf), math.log(rate), jnp.result_type(leaf)),
+        scales,
     )
 
 

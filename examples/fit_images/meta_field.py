@@ -53,27 +53,38 @@ class MetaField:
         }
 
     def loss(self, params: Any, latents: Any, batch: Any) -> jax.Array:
-        """Mean squared error of one image at some pixels."""
-        values, pixels = batch
+        """Mean squared error of one image at some places."""
+        xs, values = batch
         field = self.preset.field
         prepared = field.prepare(params, latents)
-        ys = jax.vmap(lambda x: field.apply(params, prepared, x))(self.xs[pixels])
-        return jnp.mean((ys - values[pixels]) ** 2)
+        ys = jax.vmap(lambda x: field.apply(params, prepared, x))(xs)
+        return jnp.mean((ys - values) ** 2)
 
-    def fit(self, learned: Any, values: jax.Array, *, key: jax.Array) -> fitting.Fit:
-        """Latents of one image, its values (pixels, channels)."""
+    def sample(
+        self, image: jax.Array, *, between: bool = False, key: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """Places and values: pixels, or one place in each, where it is interpolated."""
+        key_pixels, key_places = jax.random.split(key)
+        xs, values = self.xs, image.reshape(len(self.xs), -1)
+        if self.num_points < len(xs):
+            chosen = jax.random.permutation(key_pixels, len(xs))[: self.num_points]
+            xs, values = xs[chosen], values[chosen]
+        if between:
+            half = 1 / max(self.shape[:2])
+            xs += jax.random.uniform(key_places, xs.shape, minval=-half, maxval=half)
+            values = jax.vmap(lambda x: interpolate(image, x))(xs)
+        return xs, values
+
+    def fit(self, learned: Any, image: jax.Array, *, key: jax.Array) -> fitting.Fit:
+        """Latents of one image (height, width, channels)."""
         steps, poses = self.preset.num_steps, self.preset.poses
-        pixels = jnp.broadcast_to(jnp.arange(len(self.xs)), (steps, len(self.xs)))
-        if self.num_points < len(self.xs):
-            keys = jax.random.split(key, steps)
-            pixels = jax.vmap(jax.random.permutation)(keys, pixels)
-        batches = jnp.broadcast_to(values, (steps, *values.shape))
+        keys = jax.random.split(key, steps)
         return fitting.meta_sgd(
             self.loss,
             learned["params"],
             learned["rates"],
             learned["latents"],
-            (batches, pixels[:, : self.num_points]),
+            jax.vmap(lambda key: self.sample(image, key=key))(keys),
             num_steps=steps,
             normalize="first_step" if self.preset.normalized else None,
             scales=self.preset.scales if self.preset.normalized else None,
@@ -82,26 +93,24 @@ class MetaField:
             zero_tangent=lambda z: fields.zero_tangent(poses, z),
         )
 
-    def image(self, learned: Any, latents: Any, xs: jax.Array) -> jax.Array:
+    def render(self, learned: Any, latents: Any, xs: jax.Array) -> jax.Array:
         """The image of some latents at coordinates (points, 2)."""
         field = self.preset.field
         prepared = field.prepare(learned["params"], latents)
         return fields.evaluate(field, learned["params"], prepared, xs)
 
-    def error(
-        self, learned: Any, values: jax.Array, *, between: bool = False, key: jax.Array
-    ) -> jax.Array:
-        """Mean squared error of one image after the fit, at all pixels.
+    def outer_loss(self, learned: Any, image: jax.Array, *, key: jax.Array) -> Any:
+        """Error after the inner steps, which see pixels, at places between them.
 
-        Or at random places between them, where the image is interpolated: a field that
-        is trained there stays smooth from pixel to pixel.
+        A field that is trained at pixels alone may do anything from one to the next.
         """
         key_fit, key_places = jax.random.split(key)
-        latents = self.fit(learned, values, key=key_fit).latents
-        xs = self.xs
-        if between:
-            half = 1 / max(self.shape[:2])
-            xs += jax.random.uniform(key_places, xs.shape, minval=-half, maxval=half)
-            image = values.reshape(self.shape)
-            values = jax.vmap(lambda x: interpolate(image, x))(xs)
-        return jnp.mean((self.image(learned, latents, xs) - values) ** 2)
+        latents = self.fit(learned, image, key=key_fit).latents
+        batch = self.sample(image, between=self.preset.between, key=key_places)
+        return self.loss(learned["params"], latents, batch)
+
+    def error(self, learned: Any, image: jax.Array, *, key: jax.Array) -> jax.Array:
+        """Mean squared error at all pixels after the fit."""
+        latents = self.fit(learned, image, key=key).latents
+        pixels = self.render(learned, latents, self.xs)
+        return jnp.mean((pixels - image.reshape(pixels.shape)) ** 2)

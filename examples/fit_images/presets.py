@@ -26,6 +26,7 @@ class Preset:
         learning_rate: Of Adam, for the parameters; that of the rates is ten times it.
         batch: Images of a step.
         num_points: Pixels of an inner step, drawn anew each time; None takes all.
+        between: Whether the outer error is that between pixels, at interpolated values.
         context_scale: Entries of the first contexts.
         learned_latents: Whether contexts and windows start from learned ones.
     """
@@ -36,9 +37,10 @@ class Preset:
     normalized: bool = True
     num_steps: int = 3
     first_order: bool = True
-    learning_rate: float = 5e-3
+    learning_rate: float = 2e-3
     batch: int = 32
     num_points: int | None = None
+    between: bool = True
     context_scale: float = 1.0
     learned_latents: bool = True
 
@@ -79,9 +81,9 @@ def image_field(
     Frequencies of the embeddings so mean cycles per latent, whatever the number of
     pixels and of latents.
     """
-    spacing = 1 / math.sqrt(num_latents)
+    distance = 2 / math.sqrt(num_latents)
     return fields.EquivariantField(
-        fields.RelativePose(groups.SE(2), scale=spacing),
+        fields.RelativePose(groups.SE(2), scale=distance),
         num_out=num_out,
         hidden=64,
         head_dim=32,
@@ -124,6 +126,7 @@ def enf_min_cifar(num_out: int) -> Preset:
         normalized=False,
         first_order=False,
         learning_rate=5e-4,
+        between=False,
         context_scale=1 / 64,
         learned_latents=False,
     )
@@ -149,6 +152,7 @@ def enf_image(num_out: int) -> Preset:
         learning_rate=1e-4,
         batch=8,
         num_points=1024,
+        between=False,
         learned_latents=False,
     )
 

@@ -110,7 +110,7 @@ def train(model: MetaField, images: jax.Array, config: Config, report: Callable)
         keys = jax.random.split(key_fits, preset.batch)
 
         def error(learned: Any) -> jax.Array:
-            errors = jax.vmap(lambda y, k: model.error(learned, y, between=True, key=k))
+            errors = jax.vmap(lambda y, k: model.outer_loss(learned, y, key=k))
             return jnp.mean(errors(images[rows], keys))
 
         value, gradient = jax.value_and_grad(error)(learned)
@@ -127,15 +127,15 @@ def ratios(model: MetaField, learned: Any, images: jax.Array) -> jax.Array:
     """Peak signal-to-noise ratio (dB) of each image after its fit."""
     key = jax.random.key(0)
     errors = jax.lax.map(
-        lambda values: model.error(learned, values, key=key), images, batch_size=50
+        lambda image: model.error(learned, image, key=key), images, batch_size=50
     )
     return -10 * jnp.log10(errors)
 
 
-def move(model: MetaField, learned: Any, values: jax.Array) -> dict[str, Any]:
+def move(model: MetaField, learned: Any, image: jax.Array) -> dict[str, Any]:
     """An image, its fit, and what moving its latents makes of it."""
     poses, (height, width, channels) = model.preset.poses, model.shape
-    latents = model.fit(learned, values, key=jax.random.key(0)).latents
+    latents = model.fit(learned, image, key=jax.random.key(0)).latents
     shift = jnp.array([0.25, 0.0])
     motions: dict[str, Any] = {"fit": None, "shifted": shift}
     if poses.dim == 3:
@@ -148,15 +148,15 @@ def move(model: MetaField, learned: Any, values: jax.Array) -> dict[str, Any]:
     grid = data.pixel_coordinates(8 * height, 8 * width, keep_aspect=True)
     fine = jnp.asarray(grid.reshape(-1, 2))
     shown, worst = {}, jnp.zeros(())
-    fitted = model.image(learned, latents, model.xs)
+    fitted = model.render(learned, latents, model.xs)
     for name, g in motions.items():
         moved = latents if g is None else fields.transform_latents(poses, g, latents)
-        pixels = model.image(learned, moved, fine)
+        pixels = model.render(learned, moved, fine)
         shown[name] = pixels.reshape(8 * height, 8 * width, channels)
         if g is not None:
-            there = model.image(learned, moved, poses.act(g, model.xs))
+            there = model.render(learned, moved, poses.act(g, model.xs))
             worst = jnp.maximum(worst, jnp.max(jnp.abs(there - fitted)))
-    return {"shown": {"image": values.reshape(model.shape)} | shown, "change": worst}
+    return {"shown": {"image": image} | shown, "change": worst}
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -193,9 +193,8 @@ def main(config: Config) -> None:
     if config.smoke:
         preset = replace(preset, batch=2)
     model = MetaField(preset, shape)
-    flat = (-1, len(model.xs), shape[-1])
-    images = jnp.asarray(train_images[: config.num_train].reshape(flat))
-    tests = jnp.asarray(test_images[: config.num_test].reshape(flat))
+    images = jnp.asarray(train_images[: config.num_train])
+    tests = jnp.asarray(test_images[: config.num_test])
     measured, moved = jax.jit(partial(ratios, model)), jax.jit(partial(move, model))
     history = []
 
@@ -212,7 +211,7 @@ def main(config: Config) -> None:
             )
 
     learned = train(model, images, config, report)
-    rows = [moved(learned, values) for values in tests[:4]]
+    rows = [moved(learned, image) for image in tests[:4]]
     change = max(float(row["change"]) for row in rows)
     console.print(f"image and latents moved together: {change:.0e} change")
     config.out.mkdir(parents=True, exist_ok=True)
