@@ -1,7 +1,7 @@
 """Equivariant neural fields: signals given by latents whose poses move with them."""
 
 from eqjax.fields._absolute import Absolute as Absolute
-from eqjax.fields._bi_invariants import BiInvariant as BiInvariant
+from eqjax.fields._bi_invariant import BiInvariant as BiInvariant
 from eqjax.fields._cross_attention import CrossAttention as CrossAttention
 from eqjax.fields._embeddings import Embedding as Embedding
 from eqjax.fields._embeddings import FourierEmbedding as FourierEmbedding

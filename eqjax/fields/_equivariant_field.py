@@ -16,7 +16,7 @@ from eqjax._core._checks import check_condition, check_shape, check_size
 from eqjax._core._chunks import map_in_chunks
 from eqjax._core._dense import Params, dense, init_dense, split_named
 from eqjax._core._specs import register_spec
-from eqjax.fields._bi_invariants import BiInvariant
+from eqjax.fields._bi_invariant import BiInvariant
 from eqjax.fields._cross_attention import Block, CrossAttention
 from eqjax.fields._embeddings import Embedding, FourierEmbedding
 from eqjax.fields._latents import Latents

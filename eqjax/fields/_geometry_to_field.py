@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, Key
 from eqjax._core._checks import check_condition, check_shape, check_size
 from eqjax._core._dense import Params
 from eqjax._core._specs import register_spec
-from eqjax.fields._bi_invariants import RelativePose
 from eqjax.fields._equivariant_field import EquivariantField
 from eqjax.fields._latents import Latents
+from eqjax.fields._relative_pose import RelativePose
 from eqjax.fields._with_scalars import WithScalars
 from eqjax.fitting._meta_sgd import init_rates, meta_sgd
 from eqjax.groups import SE, Translation

@@ -21,7 +21,7 @@ from eqjax._core._dense import (
     standardize,
 )
 from eqjax._core._specs import register_spec
-from eqjax.fields._bi_invariants import BiInvariant
+from eqjax.fields._bi_invariant import BiInvariant
 from eqjax.fields._embeddings import Embedding, PolynomialEmbedding
 from eqjax.fields._latents import Latents
 from eqjax.fields._pose_pair import PosePair

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_condition
 from eqjax._core._specs import register_spec
-from eqjax.fields._bi_invariants import BiInvariant
+from eqjax.fields._bi_invariant import BiInvariant
 from eqjax.fields._coordinates import element_features, point_features
 from eqjax.fields._relative_point import RelativePoint
 from eqjax.fields._relative_pose import RelativePose

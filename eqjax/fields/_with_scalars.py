@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_condition, check_size
 from eqjax._core._specs import register_spec
-from eqjax.fields._bi_invariants import BiInvariant
+from eqjax.fields._bi_invariant import BiInvariant
 from eqjax.groups import Group
 from eqjax.spaces import Euclidean
 

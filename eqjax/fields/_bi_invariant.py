@@ -6,9 +6,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
-from eqjax.fields._absolute import Absolute as Absolute
-from eqjax.fields._relative_point import RelativePoint as RelativePoint
-from eqjax.fields._relative_pose import RelativePose as RelativePose
 from eqjax.groups import Group
 from eqjax.spaces import Space
 
