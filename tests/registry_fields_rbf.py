@@ -100,8 +100,9 @@ _SUM = RBFField(
 
 RBF_FIELDS: tuple[Equivariant, ...] = (
     _harmonics_entry(),
-    _rbf_entry(_WAVES, Semidirect(Translation(2), GLPlus(2)), composes=True),
-    _rbf_entry(_SUM, SE(3), composes=False),
+    # Its normalization is a constant for derivatives, unlike for differences.
+    _rbf_entry(_WAVES, Semidirect(Translation(2), GLPlus(2)), composes=False),
+    _rbf_entry(_SUM, SE(3), composes=True),
     _rbf_entry(_SUM, E(3), composes=False),
 )
 COMPOSING_RBF_FIELDS: tuple[Composing, ...] = (_location_entry(),)

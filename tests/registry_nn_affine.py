@@ -74,8 +74,8 @@ def _entry(layer: _Layer, rotations_in: int, rotations_out: int) -> Equivariant:
         sample,
         covers=(layer, layer.kernel),
         singular=singular,
-        # The layers share their code, and each compilation takes a second.
-        composes={} if layer.kernel == _hermite else None,
+        # The layers share their code, and each compilation takes seconds.
+        composes={"modes": ("reverse",)} if layer.kernel == _hermite else None,
     )
 
 

@@ -554,9 +554,9 @@ def test_groups_that_do_not_act_are_refused():
     x = jnp.zeros(3)
     for space, group in (
         (spaces.Euclidean(3), groups.SE(2)),
-        (spaces.Sphere(2), groups.SO(2)),
+        (spaces.Sphere(2), groups.O(4)),
         (spaces.Sphere(2), groups.Translation(3)),
-        (spaces.PositionOrientation(2), groups.E(2)),
+        (spaces.PositionOrientation(2), groups.E(3)),
     ):
         with pytest.raises(ValueError, match="`group` must"):
             space.act(group.identity(), x, group=group)
