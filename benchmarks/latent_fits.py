@@ -330,11 +330,14 @@ def compare(
             "standard_error_db": round(float(np.std(decibels) / len(rows) ** 0.5), 2),
             "worst_db": round(float(np.min(decibels)), 2),
         }
-        calls[name, "one"] = functools.partial(single, timed[0])  # type: ignore[index]
-        calls[name, "16"] = functools.partial(batched, timed)  # type: ignore[index]
-    for (name, kind), taken in _measure.median_times(calls, rounds).items():
-        per_image = taken["median_ms"] / (16 if kind == "16" else 1)
-        table[name][f"ms_per_image_{kind}"] = round(per_image, 2)
+        calls[f"one: {name}"] = functools.partial(single, timed[0])
+        calls[f"16: {name}"] = functools.partial(batched, timed)
+    taken = _measure.median_times(calls, rounds)
+    for name in methods:
+        for kind in ("one", "16"):
+            per_image = taken[f"{kind}: {name}"]["median_ms"]
+            per_image /= len(timed) if kind == "16" else 1
+            table[name][f"ms_per_image_{kind}"] = round(per_image, 2)
     return table
 
 
