@@ -76,10 +76,10 @@ class Preset:
 def image_field(
     num_out: int, num_latents: int, *, num_neighbors: int | None = None
 ) -> fields.EquivariantField:
-    """The field that serves any set of images: lengths are those between latents.
+    """The field that serves any set of images: its unit is the distance of latents.
 
-    Frequencies of the embeddings so mean cycles per latent, whatever the number of
-    pixels and of latents.
+    Frequencies of the embeddings are then half cycles from one latent to the next,
+    whatever the number of pixels and of latents.
     """
     distance = 2 / math.sqrt(num_latents)
     return fields.EquivariantField(

@@ -47,6 +47,7 @@ class Config:
         data: Folder of the idx files of MNIST or Fashion-MNIST, or of the python files
             of CIFAR-10; default: the digits that come with scikit-learn.
         preset: The field and its settings, see presets.py.
+        between: Whether a preset that is trained between the pixels stays so.
         steps: Training steps.
         num_train: At most so many images to train on.
         num_test: At most so many to test on.
@@ -57,6 +58,7 @@ class Config:
     out: Path = Path("runs/fit_images")
     data: Path | None = None
     preset: Literal["default", "enf_min_cifar", "enf_image"] = "default"
+    between: bool = True
     steps: int = 500
     num_train: int = 50_000
     num_test: int = 300
@@ -190,6 +192,7 @@ def main(config: Config) -> None:
         sys.exit(2)
     shape = train_images.shape[1:]
     preset = PRESETS[config.preset](shape[-1])
+    preset = replace(preset, between=preset.between and config.between)
     if config.smoke:
         preset = replace(preset, batch=2)
     model = MetaField(preset, shape)
