@@ -19,11 +19,14 @@ ROOT = Path(__file__).parent
 WORKERS = os.environ.get("EQJAX_TEST_WORKERS", "2")
 # Too few threads make fake devices on the CPU wait for each other forever.
 ENVIRONMENT = {"NPROC": os.environ.get("NPROC", "32")}
+# The suite compiles far more than it computes, and XLA's older emitters compile twice
+# as fast. Here, because a jaxlib other than the pinned one may not know the flag.
+QUICK = {"XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
 
 
-def python(session: nox.Session, *arguments: str) -> None:
+def python(session: nox.Session, *arguments: str, **variables: str) -> None:
     """Runs this environment's Python."""
-    session.run(sys.executable, *arguments, env=ENVIRONMENT)
+    session.run(sys.executable, *arguments, env=ENVIRONMENT | variables)
 
 
 @nox.session
@@ -58,7 +61,7 @@ def doctests(session: nox.Session) -> None:
     """The examples in the docstrings, with JAX as its users have it (pytest)."""
     paths = session.posargs or ["eqjax"]
     options = ("-q", "-n", WORKERS, "--doctest-modules")
-    python(session, "-m", "pytest", *options, *paths)
+    python(session, "-m", "pytest", *options, *paths, **QUICK)
 
 
 @nox.session
@@ -66,7 +69,7 @@ def tests(session: nox.Session) -> None:
     """The test suite without its slow tests (pytest)."""
     # One worker per file: its tests share what they compile. In the order of conftest.
     options = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
-    python(session, "-m", "pytest", "-q", *options, *session.posargs)
+    python(session, "-m", "pytest", "-q", *options, *session.posargs, **QUICK)
 
 
 @nox.session(default=False)
