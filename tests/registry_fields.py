@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from eqjax import eikonal, fields
 from eqjax.fields import Absolute, FourierEmbedding, RelativePoint, RelativePose
-from eqjax.groups import SE, SO, E, O, Product
+from eqjax.groups import SE, SO, E, Lorentz, O, Product
 from eqjax.spaces import Euclidean, Hyperbolic, PositionOrientation, Sphere, Torus
 from tests import field_cases as cases
 from tests.registry_entries import Composing, Equivariant
@@ -22,6 +22,12 @@ ROWS: tuple[RelativePose | RelativePoint, ...] = (
     RelativePose(E(3)),
     RelativePoint(Sphere(2), group=SO(3)),
     RelativePoint(cases.SIDLING_CAR),
+)
+# Spaces of travel times beside these.
+PAIR_ROWS: tuple[RelativePose | RelativePoint, ...] = (
+    RelativePose(Lorentz(2), scale=1.7),
+    RelativePoint(Hyperbolic(2), scale=1.7),
+    RelativePoint(cases.SPACE, pose_space=cases.NEEDLES, scale=1.7),
 )
 # Fields run on these too; of a row they see no more than its invariants.
 FIELD_ROWS: tuple[RelativePose | RelativePoint, ...] = (
@@ -313,7 +319,7 @@ FIELDS: list[Equivariant] = [
     _latents_entry(RelativePose(SO(2), cases.PLANE, scale=1.7, with_radius=True)),
     *(_field_entry(b, composes=b == ROWS[0]) for b in (*ROWS[:3], *FIELD_ROWS)),
     _field_entry(ROWS[0], composes=False, num_neighbors=2),
-    *(_travel_time_entry(b) for b in ROWS),
+    *(_travel_time_entry(b) for b in ROWS + PAIR_ROWS),
     _ray_entry(Euclidean(2), E(2)),
     _ray_entry(Sphere(2), O(3)),
 ]

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_condition
 from eqjax._core._specs import register_spec
 from eqjax.fields import BiInvariant, RelativePoint
 from eqjax.groups import SE, SO, Group
 from eqjax.spaces import (
     Euclidean,
+    Hyperbolic,
     LieGroupSpace,
     PositionOrientation,
     Space,
-    Sphere,
     Torus,
+    invariants,
 )
 
 
@@ -33,6 +34,8 @@ class PairInvariant:
     | points of a torus or a group | b(s, p), b(r, p): a free action |
     | points of R^n | squared norms and product of s - p, r - p; with SE(2) their det |
     | points of S^n | s.p, r.p, s.r; with SO(3) also det(s, r, p) |
+    | points of H^n | the squared chords; with SO+(1, 2) also their det |
+    | positions with directions in R^3 | `spaces.invariants` of s, r, p |
     | none (`Absolute`) | s, r |
 
     Args:
@@ -59,12 +62,8 @@ class PairInvariant:
 
     def __post_init__(self) -> None:
         """Refuses rows of which no complete invariants of pairs stand in the table."""
-        same = self.poses == self.space and isinstance(self.space, (Euclidean, Sphere))
-        check_condition(
-            same or not self._joint,
-            f"No complete invariants of two points are known for {self.bi_invariant}. "
-            "Use `RelativePose`, with poses in the group.",
-        )
+        if self._joint:
+            _ = self.dim
 
     @property
     def space(self) -> Space:
@@ -91,16 +90,13 @@ class PairInvariant:
         return isinstance(self.bi_invariant, RelativePoint) and not free
 
     @property
-    def _signed(self) -> bool:
-        """Whether a determinant tells mirror images apart."""
-        group = self.symmetry
-        flat = isinstance(self.space, Euclidean)
-        return isinstance(group, SE) and group.n == 2 if flat else group == SO(3)
-
-    @property
     def dim(self) -> int:
         """Size of the invariant."""
-        return 3 + self._signed if self._joint else 2 * self.bi_invariant.dim
+        if not self._joint:
+            return 2 * self.bi_invariant.dim
+        sizes = self.space.ambient_dim, self.space.ambient_dim, self.poses.ambient_dim
+        points = (jax.ShapeDtypeStruct((size,), jnp.float32) for size in sizes)
+        return jax.eval_shape(self._of_all_three, *points).shape[0]
 
     def __call__(
         self,
@@ -110,20 +106,31 @@ class PairInvariant:
     ) -> Float[Array, " dim"]:
         """The invariant of ONE pair and one pose."""
         b = self.bi_invariant
-        if not self._joint:
-            return jnp.concatenate([b(source, pose), b(receiver, pose)])
-        if isinstance(self.space, Euclidean):
-            # |x - p| itself is singular at x = p, its square is not.
-            scale = cast(RelativePoint, b).scale
-            u, v = (source - pose) / scale, (receiver - pose) / scale
-            parts = [_dot(u, u), _dot(v, v), _dot(u, v)]
-            volume = u[0] * v[1] - u[1] * v[0]
-        else:
-            parts = [_dot(source, pose), _dot(receiver, pose), _dot(source, receiver)]
-            volume = _dot(jnp.cross(source, receiver), pose) if self._signed else 0
-        return jnp.stack([*parts, volume] if self._signed else parts)
+        if self._joint:
+            return self._of_all_three(source, receiver, pose)
+        return jnp.concatenate([b(source, pose), b(receiver, pose)])
 
+    def _of_all_three(self, source: Array, receiver: Array, pose: Array) -> Array:
+        """Invariants of the triple, which the pose's stabilizer does not move."""
+        among_points = self.poses == self.space
+        kinds = ("point", "point", "point" if among_points else "oriented")
+        group = cast(Group, self.symmetry)
+        try:
+            values = invariants(self.space, group, kinds)
+        except ValueError as error:
+            raise ValueError(
+                f"No complete invariants of two points are known for "
+                f"{self.bi_invariant}. Use `RelativePose`, with poses in the group."
+            ) from error
+        scale = cast(RelativePoint, self.bi_invariant).scale
+        if isinstance(self.space, Hyperbolic):
+            return values(source, receiver, pose) / scale
 
-def _dot(u: Array, v: Array) -> Array:
-    """The product as a sum: matrix units would round it to bfloat16."""
-    return jnp.sum(u * v)
+        flat = isinstance(self.space, (Euclidean, PositionOrientation))
+        num = cast(Any, self.space).n if flat else 0
+
+        def shrink(x: Array) -> Array:
+            """The point with lengths, but not directions, divided by the scale."""
+            return jnp.concatenate([x[:num] / scale, x[num:]])
+
+        return values(shrink(source), shrink(receiver), shrink(pose))

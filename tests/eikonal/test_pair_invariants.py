@@ -7,8 +7,8 @@ import pytest
 
 from eqjax.eikonal import PairInvariant
 from eqjax.fields import Absolute, RelativePoint, RelativePose
-from eqjax.groups import SE, SO, E, O
-from eqjax.spaces import Sphere
+from eqjax.groups import SE, SO, E, Lorentz, O
+from eqjax.spaces import Hyperbolic, Sphere
 from tests import field_cases as cases
 
 rows = pytest.mark.parametrize("b", cases.BI_INVARIANTS, ids=cases.row_name)
@@ -100,9 +100,29 @@ def test_sizes():
         RelativePoint(Sphere(2), group=SO(3)): 4,
         RelativePoint(Sphere(1)): 3,
         RelativePoint(Sphere(1), group=SO(2)): 4,
+        RelativePose(Lorentz(2)): 2 * RelativePose(Lorentz(2)).dim,
+        RelativePoint(Hyperbolic(2)): 3,
+        RelativePoint(Hyperbolic(2), group=Lorentz(2)): 4,
+        RelativePoint(Hyperbolic(3)): 3,
+        RelativePoint(cases.SPACE, pose_space=cases.NEEDLES): 5,
         Absolute(cases.PLANE): 4,
     }.items():
         assert PairInvariant(b).dim == dim
+
+
+def test_lengths_and_no_directions_are_scaled():
+    """The invariants of the triple shrunk with the scale."""
+    b = RelativePoint(cases.SPACE, pose_space=cases.NEEDLES, scale=2.0)
+    s, r = jnp.array([2.0, 0.0, 0.0]), jnp.array([0.0, 4.0, 0.0])
+    needle = jnp.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    # Squares and product of s / 2, r / 2, and their parts along the needle.
+    assert PairInvariant(b)(s, r, needle).tolist() == [1.0, 0.0, 0.0, 4.0, 2.0]
+
+
+def test_incomplete_invariants_are_refused():
+    b = RelativePoint(cases.CAR, group=E(2))
+    with pytest.raises(ValueError, match="Use `RelativePose`"):
+        PairInvariant(b)
 
 
 def test_absolute_coordinates_stand_side_by_side():
