@@ -373,7 +373,23 @@ def _grid_solver_entry() -> Composing:
     )
 
 
+def _single_time_field_entry() -> Composing:
+    field = eikonal.SingleTravelTimeField(Euclidean(2), hidden=4, num_layers=2)
+    params = cases.random_params(field, 0)
+
+    def times(s: jax.Array, r: jax.Array) -> tuple[jax.Array, ...]:
+        return field.times_and_slowness(params, {}, s, r, _BOUNDS)
+
+    return Composing(
+        "SingleTravelTimeField",
+        times,
+        lambda key: tuple(cases.random_points(field.space, 2, _seed(key))),
+        covers=(field,),
+    )
+
+
 COMPOSING_FIELDS: list[Composing] = [
+    _single_time_field_entry(),
     _embedding_entry(),
     _absolute_entry(),
     _grid_velocity_entry(),

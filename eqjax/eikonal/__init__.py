@@ -15,4 +15,7 @@ from eqjax.eikonal._metrics import (
 from eqjax.eikonal._pair_invariants import PairInvariant as PairInvariant
 from eqjax.eikonal._pairs import sample_pairs as sample_pairs
 from eqjax.eikonal._radial_velocity import RadialVelocity as RadialVelocity
+from eqjax.eikonal._single_time_field import (
+    SingleTravelTimeField as SingleTravelTimeField,
+)
 from eqjax.eikonal._travel_time_field import TravelTimeField as TravelTimeField

@@ -10,13 +10,15 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import check_choice, check_condition, check_shape
 from eqjax._core._chunks import mean_in_chunks
+from eqjax.eikonal._single_time_field import SingleTravelTimeField
 from eqjax.eikonal._travel_time_field import TravelTimeField
 
 Penalty = Literal["abs", "log_cosh", "square"]
+Field = TravelTimeField | SingleTravelTimeField
 
 
 def eikonal_residual(
-    field: TravelTimeField,
+    field: Field,
     params: Any,
     prepared: dict[str, Any],
     source: Float[Array, " ambient"],
@@ -50,7 +52,7 @@ def eikonal_residual(
 
 
 def residual_loss(
-    field: TravelTimeField,
+    field: Field,
     params: Any,
     latents: dict[str, Any],
     sources: Float[Array, "pairs ambient"],
@@ -66,7 +68,7 @@ def residual_loss(
     Args:
         field: The travel-time field.
         params: Of `field.init`.
-        latents: Latents of ONE velocity field.
+        latents: Latents of ONE velocity field; `{}` if the field has none.
         sources: Points of the space.
         receivers: Points of the space.
         speeds: Speeds at sources and receivers.
@@ -120,7 +122,7 @@ def residual_loss(
 
 
 def teacher_loss(
-    field: TravelTimeField,
+    field: Field,
     params: Any,
     latents: dict[str, Any],
     sources: Float[Array, "pairs ambient"],
@@ -135,7 +137,7 @@ def teacher_loss(
     Args:
         field: The travel-time field.
         params: Of `field.init`.
-        latents: Latents of ONE velocity field.
+        latents: Latents of ONE velocity field; `{}` if the field has none.
         sources: Points of the space.
         receivers: Points of the space.
         times: Times T* of the pairs. Pairs without a positive finite time count as
@@ -166,7 +168,7 @@ def teacher_loss(
     )
 
 
-def _check_pairs(field: TravelTimeField, sources: Array, receivers: Array) -> int:
+def _check_pairs(field: Field, sources: Array, receivers: Array) -> int:
     """The number of pairs, at least 1, of which every end is a point."""
     size = field.space.ambient_dim
     check_shape("sources", sources, (None, size))

@@ -50,7 +50,7 @@ class PairInvariant:
         >>> invariant = eikonal.PairInvariant(fields.RelativePoint(spaces.Euclidean(3)))
         >>> s, r, p = jnp.eye(3)
         >>> invariant(s, r, p).tolist()
-        [2.0, 2.0, 1.0]
+        [2.0, 1.0, 2.0]
 
     References:
         Weyl, "The classical groups" (1946), chapter II.9 (first fundamental theorem).

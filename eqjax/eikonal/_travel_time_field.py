@@ -28,6 +28,12 @@ from eqjax._core._dense import (
     standardize,
 )
 from eqjax._core._specs import register_spec
+from eqjax.eikonal._bounded_times import (
+    bounded_slowness,
+    bumps,
+    symmetric_distance,
+    time_and_slowness,
+)
 from eqjax.eikonal._pair_invariants import PairInvariant
 from eqjax.fields import CrossAttention, FourierEmbedding
 from eqjax.spaces import Space
@@ -138,7 +144,6 @@ class TravelTimeField:
             "alpha": jnp.ones((), dtype),
         }
         for name, n_in, n_out in zip(layers, sizes[:-1], sizes[1:], strict=True):
-            # Wider than `init_dense`: near zero the activation is flat.
             init_layer = init_dense if name == "layer_0" else init_dense_he
             layer = init_layer(n_in, n_out, dtype=dtype, key=keys[name])
             params[name] = {**layer, "width": jnp.ones((), dtype)}
@@ -203,17 +208,12 @@ class TravelTimeField:
         Returns:
             Time, slowness at the source, slowness at the receiver; scalars.
         """
-
-        def time(source: Array, receiver: Array) -> tuple[Array, tuple[Array, Array]]:
-            d, m = self._factors(params, prepared, source, receiver, speed_bounds)
-            return d * m, (d, m)
-
-        (t, (d, m)), gradients = jax.value_and_grad(time, (0, 1), has_aux=True)(
-            source, receiver
+        return time_and_slowness(
+            lambda s, r: self._factors(params, prepared, s, r, speed_bounds),
+            self.space,
+            source,
+            receiver,
         )
-        at_source = self.space.dual_norm(source, gradients[0])
-        at_receiver = self.space.dual_norm(receiver, gradients[1])
-        return t, jnp.where(d > 0, at_source, m), jnp.where(d > 0, at_receiver, m)
 
     def _factors(
         self,
@@ -227,16 +227,9 @@ class TravelTimeField:
         size = self.space.ambient_dim
         check_shape("source", source, (size,))
         check_shape("receiver", receiver, (size,))
-        check_shape("speed_bounds", speed_bounds, (2,))
-        # Both orders averaged: symmetric to the last bit.
-        distance = self.space.distance
-        d = (distance(source, receiver) + distance(receiver, source)) / 2
-        u = self._decode(params, prepared, source, receiver)
-        share = jax.nn.sigmoid(params["alpha"] * u)
-        slowest, fastest = 1 / speed_bounds
-        if self.bound == "log":
-            return d, fastest * (slowest / fastest) ** share
-        return d, fastest + (slowest - fastest) * share
+        u = params["alpha"] * self._decode(params, prepared, source, receiver)
+        d = symmetric_distance(self.space, source, receiver)
+        return d, bounded_slowness(u, speed_bounds, self.bound)
 
     def _decode(
         self, params: Any, prepared: dict[str, Any], source: Array, receiver: Array
@@ -256,6 +249,5 @@ class TravelTimeField:
         y = self.attention.apply(params["attention"], prepared["attention"], views)
         y = jax.nn.gelu(dense(prepared["mix_out"], standardize(jax.nn.gelu(y))))
         for i in range(self.head_layers):
-            layer = params[f"layer_{i}"]
-            y = jnp.exp(-((layer["width"] * dense(layer, y)) ** 2))
+            y = bumps(params[f"layer_{i}"], y)
         return dense(params["out"], y)[0]

@@ -1,0 +1,62 @@
+"""Travel times as a distance times a mean slowness between its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from eqjax._core._checks import check_shape
+from eqjax._core._dense import dense
+from eqjax.spaces import Space
+
+Factors = Callable[[Array, Array], tuple[Array, Array]]
+
+
+def symmetric_distance(space: Space, source: Array, receiver: Array) -> Array:
+    """The distance, symmetric to the last bit: both orders averaged."""
+    distance = space.distance
+    return (distance(source, receiver) + distance(receiver, source)) / 2
+
+
+def bounded_slowness(
+    u: Float[Array, ""], speed_bounds: Float[Array, "2"], bound: str
+) -> Float[Array, ""]:
+    """A number between 1 / v_max and 1 / v_min for any number u."""
+    check_shape("speed_bounds", speed_bounds, (2,))
+    share = jax.nn.sigmoid(u)
+    slowest, fastest = 1 / speed_bounds
+    if bound == "log":
+        return fastest * (slowest / fastest) ** share
+    return fastest + (slowest - fastest) * share
+
+
+def time_and_slowness(
+    factors: Factors, space: Space, source: Array, receiver: Array
+) -> tuple[Array, Array, Array]:
+    """T = d m of one pair and the dual norms of its gradients at both ends.
+
+    Where the ends coincide, T has no gradient; the norms are then m.
+    """
+
+    def time(source: Array, receiver: Array) -> tuple[Array, tuple[Array, Array]]:
+        d, m = factors(source, receiver)
+        return d * m, (d, m)
+
+    (t, (d, m)), gradients = jax.value_and_grad(time, (0, 1), has_aux=True)(
+        source, receiver
+    )
+    at_source = space.dual_norm(source, gradients[0])
+    at_receiver = space.dual_norm(receiver, gradients[1])
+    return t, jnp.where(d > 0, at_source, m), jnp.where(d > 0, at_receiver, m)
+
+
+def bumps(layer: Any, x: Array) -> Array:
+    """exp(-(c y)^2) of a dense layer's output y, with the learned width c.
+
+    Its kernel starts as He's: near zero the activation is flat.
+    """
+    return jnp.exp(-((layer["width"] * dense(layer, x)) ** 2))
