@@ -58,7 +58,7 @@ def resize_area(
     sizes do not divide each other.
 
     Args:
-        image: Gray or with channels last.
+        image: Gray or with channels last, floating-point.
         height: New number of rows.
         width: New number of columns.
 
@@ -66,8 +66,8 @@ def resize_area(
         The new image, of the same dtype, computed in float64.
 
     Raises:
-        ValueError: If the image has no pixels or another number of axes, or holds NaN
-            or infinite values.
+        ValueError: If the image has no pixels or another number of axes, does
+            not hold floating-point numbers, or holds NaN or infinite values.
 
     Example:
         >>> import numpy as np
@@ -81,6 +81,11 @@ def resize_area(
         image.ndim in (2, 3) and image.size > 0,
         "`image` must have shape (height, width) or (height, width, channels) and "
         f"pixels, got {image.shape}.",
+    )
+    check_condition(
+        np.issubdtype(image.dtype, np.floating),
+        f"`image` must hold floating-point numbers, got {image.dtype}, which cannot "
+        "hold means. Divide bytes by 255.",
     )
     bad = int(np.sum(~np.isfinite(image)))
     check_condition(

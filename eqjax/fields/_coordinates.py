@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from eqjax._core._checks import check_condition, check_shape
 from eqjax.groups import SE, SO, E, Group, Product, Semidirect, Translation
 from eqjax.spaces import (
     Hyperbolic,
@@ -31,6 +32,23 @@ def vector_size(space: Space) -> int:
     if isinstance(space, LieGroupSpace):
         return space.of.degree
     return space.ambient_dim
+
+
+def check_point(space: Space, x: Any) -> None:
+    """Checks that `x` is ONE point, an array or the element of a group.
+
+    Raises:
+        ValueError: If it has other shapes.
+    """
+    if not isinstance(space, LieGroupSpace):
+        check_shape("x", x, (space.ambient_dim,))
+        return
+    shapes = jax.tree.map(lambda leaf: leaf.shape, jax.eval_shape(space.of.identity))
+    came = jax.tree.map(jnp.shape, x)
+    check_condition(
+        came == shapes,
+        f"`x` must be ONE element of {space.of}, of the shapes {shapes}, got {came}.",
+    )
 
 
 def num_features(space: Space) -> int:

@@ -202,7 +202,12 @@ class CrossAttention:
                 keys,
                 precision="highest",
             ),
-            "key_bias": jnp.einsum("hd,lhd->lh", query["bias"].reshape(heads), keys),
+            "key_bias": jnp.einsum(
+                "hd,lhd->lh",
+                query["bias"].reshape(heads),
+                keys,
+                precision="highest",
+            ),
             "values": dense(to_value, a, precision=self.precision),
             "tail": self._fold_tail(mixer_out, out),
             **film,
@@ -289,9 +294,11 @@ class CrossAttention:
         else:
             first = jnp.swapaxes(kernel.reshape(width, num_heads, size), 0, 1)
         second = out["kernel"].reshape(num_heads, size, num_out)
-        bias = bias @ out["kernel"] + out["bias"]
+        shift = jnp.matmul(bias, out["kernel"], precision="highest")
+        bias = shift + out["bias"]
         if width * num_out < width * size + size * num_out:
-            return {"bias": bias, "merged": first @ second}
+            merged = jnp.matmul(first, second, precision="highest")
+            return {"bias": bias, "merged": merged}
         return {"bias": bias, "first": first, "second": second}
 
     def _apply_tail(self, tail: dict[str, Array], pooled: Array) -> Array:

@@ -10,13 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from eqjax._core._checks import check_condition, check_shape, check_size
 from eqjax._core._chunks import map_in_chunks
 from eqjax._core._dense import Params, dense, init_dense, split_named
 from eqjax._core._specs import register_spec
 from eqjax.fields._bi_invariant import BiInvariant
+from eqjax.fields._coordinates import check_point
 from eqjax.fields._cross_attention import Block, CrossAttention
 from eqjax.fields._embeddings import Embedding, FourierEmbedding
 from eqjax.fields._latents import Latents
@@ -197,10 +198,20 @@ class EquivariantField:
         return a
 
     def apply(
-        self, params: Any, prepared: dict[str, Any], x: Float[Array, " ambient"]
+        self, params: Any, prepared: dict[str, Any], x: Any
     ) -> Float[Array, " num_out"]:
-        """The signal at ONE coordinate; batch with `jax.vmap` or `evaluate`."""
-        check_shape("x", x, (self.bi_invariant.space.ambient_dim,))
+        """The signal at ONE coordinate; batch with `jax.vmap` or `evaluate`.
+
+        Args:
+            params: Of `init`.
+            prepared: Of `prepare`.
+            x: A point of the invariant's space, (ambient,); on `LieGroupSpace` an
+                element.
+
+        Raises:
+            ValueError: If `x` is no such point.
+        """
+        check_point(self.bi_invariant.space, x)
         offsets = None
         if self.window or self.num_neighbors is not None:
             distances = jax.vmap(self.bi_invariant.squared_distance, (None, 0))(
@@ -238,7 +249,7 @@ class EquivariantField:
 class Field(Protocol):
     """What `evaluate` asks of a field."""
 
-    def apply(self, params: Any, prepared: Any, x: Array) -> Array:
+    def apply(self, params: Any, prepared: Any, x: Any) -> Array:
         """The signal at ONE coordinate."""
         ...
 
@@ -247,7 +258,7 @@ def evaluate(
     field: Field,
     params: Any,
     prepared: dict[str, Any],
-    xs: Float[Array, "points ambient"],
+    xs: PyTree[Array],
     *,
     chunk_size: int = 4096,
 ) -> Float[Array, "points num_out"]:
@@ -257,7 +268,7 @@ def evaluate(
         field: Any spec with `apply(params, prepared, x)`.
         params: Of `field.init`.
         prepared: Of `field.prepare`.
-        xs: Coordinates.
+        xs: Coordinates, (points, ambient), or elements with a leading axis.
         chunk_size: Number of coordinates per chunk.
 
     Returns:

@@ -16,7 +16,7 @@ from eqjax._core._specs import register_spec
 from eqjax.fields._equivariant_field import EquivariantField
 from eqjax.fields._latents import Latents
 from eqjax.fields._relative_pose import RelativePose
-from eqjax.fields._with_scalars import WithScalars
+from eqjax.fields._with_scalars import innermost
 from eqjax.fitting._meta_sgd import init_rates, meta_sgd
 from eqjax.groups import SE, Translation
 
@@ -106,7 +106,7 @@ class GeometryToField:
             or (
                 self.num_conditions >= 2
                 and decoder.num_out >= 2
-                and isinstance(_innermost(decoder.bi_invariant), RelativePose)
+                and isinstance(innermost(decoder.bi_invariant), RelativePose)
                 and decoder.bi_invariant.poses in (SE(2), Translation(2))
             ),
             "`turning` needs two conditions, two channels, and relative poses in SE(2) "
@@ -212,7 +212,7 @@ class GeometryToField:
         rows = jnp.broadcast_to(condition, (context.shape[0], self.num_conditions))
         if self.turning and self.decoder_field.bi_invariant.poses == SE(2):
             turns = SE(2).linear_part.matrix(latents["pose"][1])
-            seen = jnp.einsum("lij,i->lj", turns, condition[:2])
+            seen = jnp.einsum("lij,i->lj", turns, condition[:2], precision="highest")
             rows = jnp.concatenate([seen, rows[:, 2:]], axis=-1)
         return {**latents, "context": jnp.concatenate([context, rows], axis=-1)}
 
@@ -246,10 +246,3 @@ class GeometryToField:
         v = prepared["vector"]
         vector = y[0] * v + y[1] * jnp.stack([-v[1], v[0]])
         return jnp.concatenate([vector, y[2:]])
-
-
-def _innermost(bi_invariant: Any) -> Any:
-    """The invariant of the point alone."""
-    if isinstance(bi_invariant, WithScalars):
-        return _innermost(bi_invariant.bi_invariant)
-    return bi_invariant

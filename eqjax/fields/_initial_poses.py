@@ -38,6 +38,7 @@ from eqjax.spaces import (
     Euclidean,
     Hyperbolic,
     PositionOrientation,
+    Space,
     Sphere,
     Torus,
 )
@@ -47,6 +48,7 @@ Keys = tuple[Key[Array, ""], Key[Array, ""]]
 
 
 def initial_poses(
+    space: Space,
     poses: Any,
     num: int,
     domain: Domain,
@@ -59,6 +61,7 @@ def initial_poses(
     """Evenly spread poses, and the width of their windows.
 
     Args:
+        space: Space of the coordinates.
         poses: Group or space.
         num: Number of poses.
         domain: Part of the space, if it is not compact.
@@ -70,7 +73,11 @@ def initial_poses(
     Returns:
         Poses with a leading axis, and the width.
     """
-    if isinstance(poses, (SO, O)):
+    if isinstance(space, Torus) and isinstance(poses, Translation):
+        poses = space  # elements are points of it
+    on_sphere = isinstance(space, Sphere) and space.n > 1
+    on_sphere = on_sphere and isinstance(poses, (SO, O))
+    if isinstance(poses, (SO, O)) and not on_sphere:
         _check_compact(poses, domain)
         spacing = 2 * math.pi / num ** (1 / poses.dim)
         rotations = poses.rotations if isinstance(poses, O) else poses
@@ -80,15 +87,18 @@ def initial_poses(
         if isinstance(poses, O) and poses.elements != "matrix":
             pose = pose, jnp.zeros(num, jnp.int32)
         return _with_both_kinds(poses, pose, num), spacing
-    if not _has_positions(poses):
+    places = space if on_sphere else poses
+    if not _has_positions(places):
         pose, spacing = spread_generic(poses, num)
         return _cast(pose, dtype), spacing or 1.0
-    numbers, spacing = _positions(poses, num, domain)
+    numbers, spacing = _positions(places, num, domain)
     positions = jnp.asarray(numbers, dtype)
     key_turn, key_noise = keys
     if jitter:
         noise = jax.random.normal(key_noise, positions.shape, dtype)
-        positions = _move(poses, positions, jitter * spacing / 2 * noise)
+        positions = _move(places, positions, jitter * spacing / 2 * noise)
+    if on_sphere:
+        return _pointing(poses, positions, key_turn, random=random), spacing
     if not is_group(poses):
         return _with_heading(poses, positions, key_turn, random=random), spacing
     if is_radial(poses):
@@ -244,12 +254,19 @@ def _with_radius(
     poses: Any, positions: Array, key: Key[Array, ""], *, random: bool
 ) -> tuple[Any, Array]:
     """Pairs (rotation, radius) that stand for the positions."""
-    group, n = poses.groups[0], poses.groups[0].n
-    num, dtype = positions.shape[0], positions.dtype
+    group, n, dtype = poses.groups[0], poses.groups[0].n, positions.dtype
     radius = jnp.linalg.norm(positions, axis=-1, keepdims=True)
     center = radius == 0
     last = jnp.eye(n, dtype=dtype)[-1:]
     directions = jnp.where(center, last, positions / jnp.where(center, 1, radius))
+    return _pointing(group, directions, key, random=random), radius
+
+
+def _pointing(
+    group: Any, directions: Array, key: Key[Array, ""], *, random: bool
+) -> Any:
+    """Elements of SO(n) or O(n) that take the last axis to unit vectors."""
+    (num, n), dtype = directions.shape, directions.dtype
     matrices = _turn_last_axis(directions)
     if random and n > 2:
         about = _turns(SO(n - 1), num, key, random=True, dtype=dtype)
@@ -263,7 +280,7 @@ def _with_radius(
         signs = np.ones((num, 1, n))
         signs[1::2, 0, 0] = -1
         matrices = matrices * jnp.asarray(signs, dtype)
-    return group.from_matrix(matrices), radius
+    return group.from_matrix(matrices)
 
 
 def _turn_last_axis(directions: Array) -> Array:

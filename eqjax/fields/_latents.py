@@ -50,9 +50,9 @@ def init_latents(
     Positions form a low-discrepancy set: cell centers or a lattice in a box or on a
     torus, a sunflower on a disc, a spiral on the sphere, equal steps on a circle; on
     other spaces and rotation groups points that are farthest from each other, among 64
-    candidates for each. They are the same for every key. The windows of neighbors
-    overlap: in R^d they are 2 h / L^(1/d) for L latents, h the half width of the
-    domain.
+    candidates for each. Translations on a torus, and rotations on a sphere, stand where
+    its points would. They are the same for every key. The windows of neighbors overlap:
+    in R^d they are 2 h / L^(1/d) for L latents, h the half width of the domain.
 
     Poses with reflections have both kinds in turn, since fitting keeps them.
 
@@ -67,8 +67,8 @@ def init_latents(
             (rotation, radius) the unit ball. In H^n a `Ball`: that about the origin
             whose radius is a distance, 1 by default. Not for compact spaces.
         orientation: Whether poses with a position start with the identity or with
-            random orientations. Poses (rotation, radius) point to their positions; then
-            this is about the turn around that direction.
+            random orientations. Poses (rotation, radius), and rotations on a sphere,
+            point to their positions; then this is about the turn around that direction.
         context_scale: Entries of all contexts, e.g. 1 / C.
         jitter: Scale of normal noise on positions, in units of half the windows, and on
             contexts, in units of `context_scale`. 0 leaves both alone; orientations are
@@ -100,6 +100,7 @@ def init_latents(
     key_pose, key_jitter, key_context = jax.random.split(key, 3)
     _check_fit(space, poses)
     pose, spacing = initial_poses(
+        space,
         as_group(poses),
         num_latents,
         domain,

@@ -16,7 +16,7 @@ from eqjax.fields._bi_invariant import BiInvariant
 from eqjax.fields._coordinates import element_features, point_features
 from eqjax.fields._relative_point import RelativePoint
 from eqjax.fields._relative_pose import RelativePose
-from eqjax.fields._with_scalars import WithScalars
+from eqjax.fields._with_scalars import innermost
 from eqjax.groups import Group
 from eqjax.spaces import Torus
 
@@ -92,8 +92,7 @@ class PosePair:
     @property
     def _of_points(self) -> BiInvariant:
         """The invariant, of coordinates that are what poses are."""
-        b = self.bi_invariant
-        b = b.bi_invariant if isinstance(b, WithScalars) else b
+        b = innermost(self.bi_invariant)
         if isinstance(b, RelativePoint):
             return dataclasses.replace(b, space=b.pose_space)
         return b

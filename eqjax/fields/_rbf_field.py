@@ -181,7 +181,7 @@ class RBFField:
         if self.normalize:
             phi = phi / (jax.lax.stop_gradient(jnp.sum(phi)) + _SMALLEST_SUM)
         if self.waves is None:
-            y = phi @ feature
+            y = jnp.matmul(phi, feature, precision="highest")
         else:
             frequencies = _spaced(self.waves, self.num_features, x.dtype)
             y = jnp.sum(feature * jnp.sin(phi[:, None] * frequencies[None]), axis=0)
@@ -191,9 +191,12 @@ class RBFField:
         if self.num_layers == 0:
             return y
         for i in range(self.num_layers):
-            y = dense(params[f"layer_{i}"], y)
-            if i == 0 and self.first_waves is not None:
-                y = y + jnp.sin(_spaced(self.first_waves, self.hidden, y.dtype) * y)
+            waves = self.first_waves if i == 0 else None
+            # Frequencies multiply what a phase has lost.
+            precision = None if waves is None else "highest"
+            y = dense(params[f"layer_{i}"], y, precision=precision)
+            if waves is not None:
+                y = y + jnp.sin(_spaced(waves, self.hidden, y.dtype) * y)
             else:
                 y = jax.nn.relu(y)
         return dense(params[f"layer_{self.num_layers}"], y)

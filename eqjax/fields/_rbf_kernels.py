@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
 
 from eqjax._core._checks import (
@@ -15,6 +16,7 @@ from eqjax._core._checks import (
     check_positive,
     check_shape,
     check_size,
+    is_concrete,
 )
 from eqjax.groups import Group
 
@@ -51,7 +53,8 @@ def init_kernels(
         points: Coordinates that have a weight, e.g. those of pixels.
         num_kernels: Number of kernels, at most that of points.
         num_features: Number of features of a kernel.
-        weights: Not negative, e.g. the norm of an image's gradient; default: 1.
+        weights: Not negative and not all zero, e.g. the norm of an image's gradient;
+            default: 1. While traced, negative ones count as 0, and all zero as all 1.
         width: Makes the kernels round instead, A = I / width^2.
         spread: Standard deviations of a kernel over those of its points. With 2,
             kernels reach into their neighbors and their sum is smooth.
@@ -66,7 +69,8 @@ def init_kernels(
         softplus; with `shared` there is one, (1, d (d + 1) / 2).
 
     Raises:
-        ValueError: If shapes do not fit or numbers are out of range.
+        ValueError: If shapes do not fit or numbers are out of range, weights as far as
+            they are known.
 
     Example:
         >>> import jax
@@ -96,8 +100,10 @@ def init_kernels(
         num_kernels <= num,
         f"`num_kernels` must be at most {num}, one per point, got {num_kernels}.",
     )
-    weights = jnp.ones(num, points.dtype) if weights is None else weights
-    check_shape("weights", weights, (num,))
+    weights = _usable(weights, num, points.dtype)
+    # Distances below are differences of products, exact only about the origin.
+    origin = jnp.mean(points, axis=0)
+    points = points - origin[None]
 
     key_centers, key_features = jax.random.split(key)
     noise = jax.random.gumbel(key_centers, (num,), points.dtype)
@@ -105,7 +111,8 @@ def init_kernels(
 
     def assigned(centers: Array) -> tuple[Array, Array]:
         """Index of the nearest center of each point, weight of each center."""
-        offsets = jnp.sum(centers * centers, axis=-1)[None] - 2 * points @ centers.T
+        products = jnp.matmul(points, centers.T, precision="highest")
+        offsets = jnp.sum(centers * centers, axis=-1)[None] - 2 * products
         owner = jnp.argmin(offsets, axis=-1)
         return owner, jax.ops.segment_sum(weights, owner, num_kernels)
 
@@ -129,15 +136,16 @@ def init_kernels(
         offset = points - centers[owner]
         squares = offset[:, :, None] * offset[:, None, :]
         covariance = average(squares, owner, total, jnp.zeros_like(eye))
-        mean = weights @ points / jnp.sum(weights)
-        whole = weights @ (points - mean[None]) ** 2 / jnp.sum(weights)
+        shares = (weights / jnp.sum(weights))[:, None]
+        mean = jnp.sum(shares * points, axis=0)
+        whole = jnp.sum(shares * (points - mean[None]) ** 2, axis=0)
         variance = jnp.mean(whole) / num_kernels ** (2 / dim)
         covariance = spread**2 * (covariance + _EXTRA_VARIANCE * variance * eye)
     if shared:
         covariance = jnp.mean(covariance, axis=0, keepdims=True)
     feature = jax.random.normal(key_features, (num_kernels, num_features), points.dtype)
     return {
-        "center": centers,
+        "center": centers + origin[None],
         "factor": _pack(jnp.linalg.cholesky(jnp.linalg.inv(covariance))),
         "feature": scale * feature,
     }
@@ -230,10 +238,11 @@ def active_subspace(kernels: Kernels) -> ActiveSubspace:
         networks" (2023).
     """
     factor = precision_factors(kernels)
-    precision = jnp.mean(factor @ factor.transpose(0, 2, 1), axis=0)
+    squares = jnp.einsum("kij,klj->kil", factor, factor, precision="highest")
+    precision = jnp.mean(squares, axis=0)
     values, vectors = jnp.linalg.eigh(precision)
     values, vectors = values[::-1], vectors[:, ::-1]
-    importance = jnp.abs(vectors) @ values
+    importance = jnp.matmul(jnp.abs(vectors), values, precision="highest")
     return ActiveSubspace(values, vectors, importance / jnp.sum(importance))
 
 
@@ -256,6 +265,25 @@ def precision_factors(kernels: Kernels) -> Float[Array, "kernels dim dim"]:
     entries = jnp.where(on_diagonal, jax.nn.softplus(packed), packed)
     lower = jnp.zeros((packed.shape[0], dim, dim), packed.dtype)
     return lower.at[:, rows, columns].set(entries)
+
+
+def _usable(
+    weights: Float[Array, " points"] | None, num: int, dtype: DTypeLike
+) -> Float[Array, " points"]:
+    """Weights that are not negative, and not all zero."""
+    if weights is None:
+        return jnp.ones(num, dtype)
+    check_shape("weights", weights, (num,))
+    if is_concrete(weights):
+        numbers = np.asarray(weights)
+        check_condition(
+            bool(np.all(numbers >= 0) and np.any(numbers > 0)),
+            "`weights` must not be negative, nor all zero, got numbers from "
+            f"{np.min(numbers)} to {np.max(numbers)}. Take absolute values, or leave "
+            "them out for equal weights.",
+        )
+    weights = jnp.maximum(weights, 0)
+    return jnp.where(jnp.sum(weights) == 0, 1, weights)
 
 
 def _pack(lower: Float[Array, "kernels dim dim"]) -> Float[Array, "kernels entries"]:

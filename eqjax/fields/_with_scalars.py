@@ -96,3 +96,10 @@ class WithScalars:
     def _num_coordinates(self) -> int:
         """n."""
         return self.bi_invariant.space.ambient_dim
+
+
+def innermost(bi_invariant: BiInvariant) -> BiInvariant:
+    """The invariant of the point alone, without any numbers."""
+    if isinstance(bi_invariant, WithScalars):
+        return innermost(bi_invariant.bi_invariant)
+    return bi_invariant

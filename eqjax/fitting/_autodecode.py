@@ -57,7 +57,7 @@ def autodecode(
     optimizer: optax.GradientTransformation,
     params: PyTree[Array],
     latents: PyTree[Array],
-    batches: PyTree[Array],
+    batches: PyTree[Array] | None,
     *,
     num_steps: int,
     retract: Retract | None = None,
@@ -67,11 +67,14 @@ def autodecode(
 
     Args:
         loss: (params, latents, batch) -> scalar, for one signal.
-        optimizer: An optax transformation; it sees tangents of the latents.
+        optimizer: An optax transformation; it sees tangents of the latents. One that
+            reads parameters, such as weight decay, reads the zeros of the tangent and
+            does nothing: decay belongs into the loss.
         params: Parameters of the decoder; they stay as they are.
         latents: Where the fit starts.
         batches: One batch per step along the leading axis of every leaf, e.g. keys from
-            which the loss draws coordinates.
+            which the loss draws coordinates; None for a loss that needs none, which is
+            called with None.
         num_steps: Number of steps.
         retract: (latents, tangent) -> latents; default: addition.
         zero_tangent: latents -> tangent of zeros; given together with `retract`.
@@ -104,7 +107,7 @@ def autodecode(
         return (retract(latents, update), state), value
 
     start = (latents, optimizer.init(zero_tangent(latents)))
-    (latents, _), losses = jax.lax.scan(step, start, batches)
+    (latents, _), losses = jax.lax.scan(step, start, batches, length=num_steps)
     return Fit(latents, losses)
 
 
@@ -127,7 +130,7 @@ def autodecode_step(
         loss: (params, latents, batch) -> scalar, for one signal.
         optimizer_params: An optax transformation for the parameters.
         optimizer_latents: An optax transformation for one signal's latents; it sees
-            tangents.
+            tangents. Weight decay belongs into the loss, see `autodecode`.
         retract: (latents, tangent) -> latents of one signal; default: addition.
         zero_tangent: latents -> tangent of zeros; given together with `retract`.
 

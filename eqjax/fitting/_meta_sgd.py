@@ -31,7 +31,7 @@ def meta_sgd(
     params: PyTree[Array],
     rates: PyTree[Array],
     latents: PyTree[Array],
-    batches: PyTree[Array],
+    batches: PyTree[Array] | None,
     *,
     num_steps: int = 3,
     normalize: Literal["first_step"] | None = "first_step",
@@ -66,7 +66,8 @@ def meta_sgd(
         rates: Logarithms of the rates, see `init_rates`: the structure of a tangent,
             every leaf broadcastable to that of the tangent, e.g. (channels,).
         latents: Where the fit starts.
-        batches: One batch per step along the leading axis of every leaf.
+        batches: One batch per step along the leading axis of every leaf; None for a
+            loss that needs none, which is called with None.
         num_steps: Number of steps; may differ between training and use.
         normalize: "first_step", or None for plain gradients.
         scales: Units sigma, positive, of the structure of `rates`: e.g. 1 for contexts,
@@ -142,7 +143,7 @@ def meta_sgd(
     sizes = jax.tree.map(lambda leaf: jnp.ones((), leaf.dtype), zero)
     start = (latents, sizes, jnp.ones((), bool))
     body = jax.checkpoint(step) if remat else step
-    (latents, _, _), losses = jax.lax.scan(body, start, batches)
+    (latents, _, _), losses = jax.lax.scan(body, start, batches, length=num_steps)
     return Fit(latents, losses)
 
 
@@ -159,7 +160,7 @@ def init_rates(scales: PyTree, *, rate: float = 0.1) -> PyTree[Array]:
         rate: The rate, positive: the first step in units.
 
     Returns:
-        A pytree of the structure and shapes of `scales`.
+        A pytree of the structure and shapes of `scales`, of floating-point numbers.
 
     Raises:
         ValueError: If `rate` is not positive.
@@ -173,11 +174,15 @@ def init_rates(scales: PyTree, *, rate: float = 0.1) -> PyTree[Array]:
         0.5
     """
     check_positive("rate", rate)
-    return jax.tree.map(
+
+    def equal(leaf: Any) -> Array:
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            dtype = jnp.result_type(float)  # units may be integers, their rates not
         # Not weakly typed, or a step that updates them compiles twice.
-        lambda leaf: jnp.full(jnp.shape(leaf), math.log(rate), jnp.result_type(leaf)),
-        scales,
-    )
+        return jnp.full(jnp.shape(leaf), math.log(rate), dtype)
+
+    return jax.tree.map(equal, scales)
 
 
 def _normalized(factor: Array, gradient: Array, size: Array) -> Array:

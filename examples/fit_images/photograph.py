@@ -28,15 +28,19 @@ from rich.console import Console
 
 from eqjax import data, fields, fitting, groups
 
+# Pixels of a side of the photographs that come with scikit-learn.
+SAMPLE_SIDE = 427
+
 
 @dataclass(frozen=True)
 class Config:
     """A field for one photograph.
 
     Attributes:
-        photo: "china" or "flower" of scikit-learn, or the path of a png file.
+        photo: "china" or "flower" of scikit-learn, or the path of a png file, gray or
+            in colors; transparency is left out.
         out: Folder of the pictures and of result.json.
-        size: Pixels of the longer side while fitting.
+        size: Pixels of the longer side while fitting, at most half of those there are.
         steps: Training steps.
         batch: Pixels of a step.
         num_latents: Number of latents, a square.
@@ -58,16 +62,34 @@ class Config:
     seed: int = 0
 
 
-def load(name: str, size: int) -> np.ndarray:
-    """Red, green, blue in [0, 1] with a longer side of at most `size` pixels."""
+def enlargement(longer: int, size: int) -> int:
+    """How many times as large as while fitting the picture can be shown: 3 or 2."""
+    if longer < 2 * size:
+        raise ValueError(
+            f"`photo` must have at least {2 * size} pixels on its longer side, twice "
+            f"`size`, got {longer}: the enlarged field is compared with it. Pass "
+            f"`--size {longer // 2}` or less."
+        )
+    return min(3, longer // size)
+
+
+def load(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture to fit, with a longer side of `size` pixels, and an enlarged one.
+
+    Red, green, blue in [0, 1].
+    """
     if name in ("china", "flower"):
-        return data.sample_photo(name, size)
-    image = imread(name)[..., :3].astype(np.float32)
-    shrink = size / max(image.shape[:2])
-    if shrink >= 1:
-        return image
-    height, width = (max(1, round(n * shrink)) for n in image.shape[:2])
-    return data.resize_area(image, height, width)
+        times = enlargement(SAMPLE_SIDE, size)
+        return data.sample_photo(name, size), data.sample_photo(name, times * size)
+    image = imread(name).astype(np.float32)
+    if image.ndim == 2:
+        image = np.stack([image] * 3, axis=-1)
+    image = image[..., :3]  # without alpha
+    longer = max(image.shape[:2])
+    times = enlargement(longer, size)
+    height, width = (max(1, round(n * size / longer)) for n in image.shape[:2])
+    small = data.resize_area(image, height, width)
+    return small, data.resize_area(image, times * height, times * width)
 
 
 def coordinates(image: np.ndarray) -> jax.Array:
@@ -158,8 +180,8 @@ def main(config: Config) -> None:
         jax.config.update("jax_disable_most_optimizations", True)
         config = replace(config, size=16, steps=2, batch=8, num_latents=9)
     try:
-        image, larger = (load(config.photo, n * config.size) for n in (1, 3))
-    except FileNotFoundError as error:
+        image, larger = load(config.photo, config.size)
+    except (FileNotFoundError, ValueError) as error:
         console.print(str(error))
         sys.exit(2)
     field = image_field(3, config.num_latents, num_neighbors=config.num_neighbors)
@@ -188,6 +210,7 @@ def main(config: Config) -> None:
     there = decoded(params, turned, preset.poses.act(g, coordinates(image)))
     change = float(np.max(np.abs(np.asarray(there).reshape(image.shape) - fitted)))
     cubic = enlarge(image, larger.shape)
+    times = larger.shape[0] // image.shape[0]
     rows = slice(larger.shape[0] // 3, larger.shape[0] * 2 // 3)
     columns = slice(larger.shape[1] // 3, larger.shape[1] * 2 // 3)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -200,7 +223,7 @@ def main(config: Config) -> None:
         config.out / "fitted.png",
     )
     detail = {
-        "pixels": np.kron(image, np.ones((3, 3, 1)))[rows, columns],
+        "pixels": np.kron(image, np.ones((times, times, 1)))[rows, columns],
         f"cubic interpolation, {psnr(larger, cubic):.1f} dB": cubic[rows, columns],
         f"field, {psnr(larger, enlarged):.1f} dB": enlarged[rows, columns],
         "photograph": larger[rows, columns],
@@ -208,6 +231,7 @@ def main(config: Config) -> None:
     draw(detail, config.out / "enlarged.png")
     result = {
         "psnr": history[-1]["psnr"],
+        "times_larger": times,
         "psnr_enlarged": psnr(larger, enlarged),
         "psnr_cubic": psnr(larger, cubic),
         "numbers": sum(leaf.size for leaf in jax.tree.leaves((params, latents))),

@@ -126,25 +126,36 @@ def _read_flow(
     return flow.inflow / 50, *shape, *trained, *tested, outline[corners]
 
 
+def shape_errors(
+    found: np.ndarray,
+    flows: Flows,
+    *,
+    within: float = np.inf,
+    channels: slice = slice(None),
+) -> np.ndarray:
+    """Relative L2 error of each shape, outside of its body and so near to it."""
+    distance = flows.test_points[..., 2:]
+    where = (distance > 0) & (distance < within)
+    gap = np.where(where, found - flows.test_values, 0)[..., channels]
+    truth = np.where(where, flows.test_values, 0)[..., channels]
+    sizes = [np.linalg.norm(a.reshape(len(a), -1), axis=1) for a in (gap, truth)]
+    return sizes[0] / sizes[1]
+
+
 def errors(found: np.ndarray, flows: Flows) -> dict[str, float]:
     """Relative L2 errors outside of the bodies, means over shapes.
 
     Of (u, v, cp) as one vector, of each alone, and of the vector within 0.1 of the
     body.
     """
-    distance = flows.test_points[..., 2:]
-    near = (distance > 0) & (distance < 0.1)
-
-    def relative(where: np.ndarray, channels: slice) -> float:
-        gap = np.where(where, found - flows.test_values, 0)[..., channels]
-        truth = np.where(where, flows.test_values, 0)[..., channels]
-        sizes = [np.linalg.norm(a.reshape(len(a), -1), axis=1) for a in (gap, truth)]
-        return float(np.mean(sizes[0] / sizes[1]))
-
-    each = {name: slice(k, k + 1) for k, name in enumerate(("u", "v", "cp"))}
-    parts = {"all": slice(None), **each}
-    result = {name: relative(distance > 0, part) for name, part in parts.items()}
-    return result | {"near": relative(near, slice(None))}
+    options: dict[str, dict[str, Any]] = {"all": {}}
+    for k, name in enumerate(("u", "v", "cp")):
+        options[name] = {"channels": slice(k, k + 1)}
+    options["near"] = {"within": 0.1}
+    return {
+        name: float(np.mean(shape_errors(found, flows, **option)))
+        for name, option in options.items()
+    }
 
 
 def pca_ridge(

@@ -67,10 +67,7 @@ def train_encoder(
     batch: int,
     key: Any,
 ) -> Any:
-    """Parameters whose few steps on the contexts fit signed distances well.
-
-    A step fits half of the points, and is judged by the others.
-    """
+    """Parameters whose few steps on the contexts fit signed distances well."""
     field = model.encoder_field
     rates = {"encoder": 3e-3, "context": 3e-3, "rates": 3e-2}
     optimizer = optax.partition(

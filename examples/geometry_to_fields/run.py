@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from flows import Flows, errors, make_flows, pca_ridge, read_flows
+from flows import Flows, errors, make_flows, pca_ridge, read_flows, shape_errors
 from matplotlib.figure import Figure
 from networks import (
     apply_pointwise,
@@ -203,8 +203,8 @@ def main(config: Config) -> None:
             result["test"][name], result[name] = pca_ridge(*parts, squares=squares)
 
     # The test shape in the middle of all errors.
-    gaps = np.linalg.norm(found["latents"] - test.test_values, axis=(1, 2))
-    k = int(np.argsort(gaps)[len(gaps) // 2])
+    ranked = np.argsort(shape_errors(found["latents"], test))
+    k = int(ranked[len(ranked) // 2])
     flow, z = jax.tree.map(lambda leaf: leaf[k], (test, latents[2]))
     run = jax.jit(lambda z, v, x: predict(runs["latents"][1], (z, v), x))
     *moved, result["error of the law"] = turned(run, z, flow, 0.7)

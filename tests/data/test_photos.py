@@ -172,6 +172,9 @@ def test_bad_images_are_refused(user_errors: None) -> None:
     for shape in ((4,), (4, 4, 3, 1), (0, 4)):
         with pytest.raises(ValueError, match="`image` must have shape"):
             resize_area(np.zeros(shape), 2, 2)
+    for dtype in (np.uint8, np.int64, bool):
+        with pytest.raises(ValueError, match=r"got \w+, which .* Divide bytes by 255"):
+            resize_area(np.ones((2, 2), dtype), 2, 2)
     with pytest.raises(ValueError, match="`width`"):
         resize_area(np.ones((2, 2)), 2, 0)
     with pytest.raises(ValueError, match="`height`"):

@@ -135,6 +135,17 @@ def test_folding_changes_nothing(options, num_views, windows, num_following, mer
         np.testing.assert_allclose(got, leaf, rtol=0, atol=allowed, err_msg=name)
 
 
+@pytest.mark.parametrize("num_heads", [1, 3])
+def test_no_product_is_left_to_the_platform(num_heads):
+    """Neither those that fold constants nor those that `precision` is about."""
+    spec = dataclasses.replace(SPEC, num_heads=num_heads, precision="highest")
+    arguments = random_arguments(spec, 1, True, 11, 0)
+    lowered = jax.jit(folded, static_argnums=0).lower(spec, *arguments)
+    program = lowered.as_text()
+    assert "HIGHEST" in program
+    assert "precision = [DEFAULT" not in program
+
+
 def test_exchanging_two_views_changes_no_bit():
     params, contexts, invariants, offsets, _ = random_arguments(SPEC, 2, True, 0, 0)
     prepared = SPEC.prepare(params, contexts)

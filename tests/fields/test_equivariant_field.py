@@ -11,7 +11,7 @@ import pytest
 from eqjax import fields
 from eqjax.fields import Absolute, FourierEmbedding, RelativePoint, RelativePose
 from eqjax.groups import SE, SO, E, O, Translation
-from eqjax.spaces import Sphere
+from eqjax.spaces import LieGroupSpace, Sphere
 from tests import field_cases as cases
 
 B = RelativePose(SE(2))
@@ -128,6 +128,30 @@ def test_signals_under_vmap_equal_a_loop():
     for i, ys in enumerate(batch):
         latents = jax.tree.map(lambda leaf, i=i: leaf[i], table)
         close(ys, values(FIELD, PARAMS, latents, POINTS))
+
+
+def test_coordinates_may_be_elements_of_a_group():
+    b = RelativePose(SE(2), LieGroupSpace(SE(2)), scale=1.7)
+    field = cases.tiny_field(b, num_neighbors=4)
+    params, latents = cases.random_params(field, 0), cases.random_latents(b, 1)
+    xs = cases.random_points(b.space, 7, 2)
+    g = jax.tree.map(lambda leaf: leaf[0], cases.random_elements(SE(2), 1, 3))
+
+    @jax.jit
+    def both():
+        prepared = field.prepare(params, cases.move_latents(b, g, latents))
+        moved = jax.vmap(lambda x: b.space.act(g, x))(xs)
+        return (
+            values(field, params, latents, xs),
+            fields.evaluate(field, params, prepared, moved, chunk_size=3),
+        )
+
+    ys, moved = both()
+    close(moved, ys)
+    assert np.all(np.std(ys, axis=0) > 0)
+    x, prepared = (jnp.ones(2), jnp.ones(1)), field.prepare(params, latents)
+    with pytest.raises(ValueError, match=r"ONE element of SE.* \(\(2,\), \(\)\), got"):
+        field.apply(params, prepared, x)
 
 
 @pytest.mark.parametrize(

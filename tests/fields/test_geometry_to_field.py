@@ -75,6 +75,14 @@ def outputs(
     return latents, found, shape
 
 
+def test_conditions_are_turned_in_full_precision() -> None:
+    model, params, _, _, condition = case()
+    turn = jax.jit(model.condition)
+    program = turn.lower(params["latents"], condition).as_text()
+    assert "HIGHEST" in program
+    assert "precision = [DEFAULT" not in program
+
+
 def test_the_field_turns_with_the_body_and_the_inflow() -> None:
     _, params, points, values, condition = case()
     g = (jnp.array([0.7, -1.3]), jnp.asarray(2.1))

@@ -259,6 +259,34 @@ def test_poses_with_radius_point_to_their_positions(orientation):
     np.testing.assert_allclose(ends(), domain.spread(27), atol=1e-14)
 
 
+def test_translations_cover_a_torus_as_its_points_do():
+    make = functools.partial(
+        fields.init_latents, LONG, num_latents=7, context_dim=3, jitter=0.2, key=KEY
+    )
+    ours, points = make(Translation(2)), make(LONG)
+    for name, leaf in ours.items():
+        np.testing.assert_array_equal(leaf, points[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("group", "orientation"), [(SO(3), "aligned"), (O(3), "random")], ids=str
+)
+def test_rotations_point_to_what_covers_the_sphere(group, orientation):
+    sphere = Sphere(2)
+    make = functools.partial(
+        fields.init_latents, sphere, num_latents=7, context_dim=3, key=KEY
+    )
+    # Compiled once, as one program.
+    ours, matrices = jax.jit(
+        lambda: (z := make(group, orientation=orientation), group.matrix(z["pose"]))
+    )()
+    points = make(sphere)
+    np.testing.assert_allclose(matrices[..., -1], points["pose"], atol=1e-14)
+    np.testing.assert_array_equal(ours["window"], points["window"])
+    kinds = np.ones(7) if group == SO(3) else (-1.0) ** np.arange(7)
+    np.testing.assert_allclose(np.linalg.det(matrices), kinds, rtol=1e-12)
+
+
 def test_contexts_may_be_scaled():
     z = init(SE(2), context_scale=0.25)
     np.testing.assert_array_equal(z["context"], 0.25)

@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqjax.fields import Absolute, PosePair, RelativePoint, RelativePose
+from eqjax.fields import (
+    Absolute,
+    PosePair,
+    RelativePoint,
+    RelativePose,
+    WithScalars,
+)
 from eqjax.groups import SE, SO, E, Lorentz, O, Translation
 from eqjax.spaces import Torus
 from tests import field_cases as cases
@@ -52,6 +58,15 @@ def test_lengths_are_in_units_of_the_scale():
     p, q = (jax.tree.map(lambda leaf, i=i: leaf[i], poses) for i in range(2))
     units = np.array([1.7, 1.7, 1, 1])
     np.testing.assert_allclose(pair(p, q) * units, plain(p, q), atol=1e-14)
+
+
+def test_numbers_that_points_carry_are_not_of_poses():
+    b = ROWS[1]
+    carrying = WithScalars(WithScalars(b, 1), 2)
+    p, q = (cases.random_poses(b, 1, seed) for seed in range(2))
+    np.testing.assert_array_equal(
+        jax.vmap(PosePair(carrying))(p, q), jax.vmap(PosePair(b))(p, q)
+    )
 
 
 def test_a_field_whose_latents_attend_to_each_other_is_steerable():

@@ -72,6 +72,24 @@ def test_the_start_moves_with_the_points() -> None:
         np.testing.assert_allclose(leaf, expected[name], atol=1e-12, err_msg=name)
 
 
+def test_far_from_the_origin_the_start_is_the_same() -> None:
+    # Numbers that single precision holds exactly, also a thousand away.
+    points = jnp.asarray(np.round(512 * np.asarray(POINTS)) / 512, jnp.float32)
+    weights = WEIGHTS.astype(jnp.float32)
+    here, there = start(points, weights), start(points + 1000, weights)
+    # The spacing of numbers at 1000 is 6e-5.
+    np.testing.assert_allclose(there["center"] - 1000, here["center"], atol=2e-4)
+    for name in ("factor", "feature"):
+        np.testing.assert_allclose(there[name], here[name], atol=1e-4, err_msg=name)
+
+
+def test_weights_that_are_not_known_yet_never_divide_by_zero() -> None:
+    equal = start(POINTS, jnp.ones(31))
+    for useless in (jnp.zeros(31), -WEIGHTS):
+        for name, leaf in start(POINTS, useless).items():
+            np.testing.assert_array_equal(leaf, equal[name], err_msg=name)
+
+
 def test_transform_kernels_is_an_action() -> None:
     kernels = start(POINTS)
     g = (jnp.array([0.7, -3.0]), jnp.array([[1.5, 0.8], [-0.3, 0.5]]))
@@ -107,6 +125,13 @@ def test_active_subspace_of_one_shape() -> None:
     np.testing.assert_allclose(jnp.sum(found.importance), 1.0, rtol=1e-15)
 
 
+def test_no_product_is_left_to_the_platform() -> None:
+    for fn, argument in ((start, POINTS), (rbf.active_subspace, start(POINTS))):
+        program = jax.jit(fn).lower(argument).as_text()
+        assert "HIGHEST" in program
+        assert "precision = [DEFAULT" not in program
+
+
 @pytest.mark.usefixtures("user_errors")
 def test_misuse() -> None:
     with pytest.raises(
@@ -117,6 +142,11 @@ def test_misuse() -> None:
         rbf.init_kernels(
             POINTS, num_kernels=3, num_features=1, weights=WEIGHTS[:5], key=KEY
         )
+    for useless in (jnp.zeros(31), -WEIGHTS, WEIGHTS.at[3].set(jnp.nan)):
+        with pytest.raises(ValueError, match="`weights` must not be negative, nor all"):
+            rbf.init_kernels(
+                POINTS, num_kernels=3, num_features=1, weights=useless, key=KEY
+            )
     kernels = {"center": POINTS, "factor": jnp.ones((31, 4))}
     with pytest.raises(ValueError, match=r"of shape \(31, 3\), or \(1, 3\)"):
         rbf.precision_factors(kernels)
