@@ -15,11 +15,17 @@ from eqjax.data._idx import read_idx as read_idx
 from eqjax.data._images import pixel_coordinates as pixel_coordinates
 from eqjax.data._images import resize_area as resize_area
 from eqjax.data._images import sample_photo as sample_photo
+from eqjax.data._marmousi import nes_benchmark as nes_benchmark
+from eqjax.data._marmousi import read_marmousi as read_marmousi
+from eqjax.data._mazes import maze_speed as maze_speed
+from eqjax.data._mazes import random_maze as random_maze
+from eqjax.data._mazes import read_mazes as read_mazes
 from eqjax.data._mesh_distance import Mesh as Mesh
 from eqjax.data._mesh_distance import fit_mesh as fit_mesh
 from eqjax.data._mesh_distance import mesh_distance as mesh_distance
 from eqjax.data._mesh_distance import read_mesh as read_mesh
 from eqjax.data._mesh_distance import sample_surface as sample_surface
+from eqjax.data._openfwi import read_openfwi as read_openfwi
 from eqjax.data._potential_flow import Airfoil as Airfoil
 from eqjax.data._potential_flow import Flow as Flow
 from eqjax.data._potential_flow import airfoil_circulation as airfoil_circulation
@@ -39,4 +45,6 @@ from eqjax.data._surface import grid_points as grid_points
 from eqjax.data._surface import intersection_over_union as intersection_over_union
 from eqjax.data._tau_p import radial_first_arrivals as radial_first_arrivals
 from eqjax.data._velocity_grids import read_velocity_grid as read_velocity_grid
+from eqjax.data._velocity_models import VelocityGrid as VelocityGrid
+from eqjax.data._velocity_models import velocity_model as velocity_model
 from eqjax.data._warp import warp as warp

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import numpy as np
 from jaxtyping import Float
+
+from eqjax.data._npy import read_npy
 
 
 def read_velocity_grid(path: str | os.PathLike[str]) -> Float[np.ndarray, "rows cols"]:
@@ -39,21 +40,9 @@ def read_velocity_grid(path: str | os.PathLike[str]) -> Float[np.ndarray, "rows 
         >>> velocity.shape, velocity.dtype.name
         ((3, 5), 'float64')
     """
-    path = pathlib.Path(path)
-    with path.open("rb") as file:
-        try:
-            # Object arrays are pickles, which run code when they are read.
-            stored = np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(
-                f"{path} is not a readable .npy array of numbers: {error} Write it "
-                "with `numpy.save`."
-            ) from error
-    if stored.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{path} must hold real numbers, got dtype {stored.dtype}. Save it as "
-            "float64."
-        )
+    stored = read_npy(path)
+    if stored.dtype == bool:
+        raise ValueError(f"{path} must hold real numbers, got booleans.")
     if stored.ndim != 2 or min(stored.shape) < 2:
         raise ValueError(
             f"{path} must hold a 2-D array with at least 2 nodes along each axis, got "
