@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from eqjax import eikonal, fields
 from eqjax.fields import Absolute, FourierEmbedding, RelativePoint, RelativePose
@@ -388,7 +389,26 @@ def _single_time_field_entry() -> Composing:
     )
 
 
+def _lattice_solver_entry() -> Composing:
+    solver = eikonal.LatticeEikonal((4, 5), (0.3, 0.2), max_rounds=40)
+    stencil = solver.stencil(np.array([[[[1.0, 0.5], [0.5, 1.0]]]]))
+
+    @jax.jit  # uncompiled, its loops take seconds
+    def times(velocity: jax.Array, source: jax.Array) -> jax.Array:
+        return solver.solve(stencil, velocity, source).times
+
+    return Composing(
+        "LatticeEikonal",
+        times,
+        lambda key: (2 + jax.random.uniform(key, (4, 5)), jnp.array([0.47, 0.33])),
+        covers=(solver,),
+        # Its gradients have tests of their own.
+        options={"modes": (), "batch_size": 2},
+    )
+
+
 COMPOSING_FIELDS: list[Composing] = [
+    _lattice_solver_entry(),
     _single_time_field_entry(),
     _embedding_entry(),
     _absolute_entry(),
