@@ -23,10 +23,12 @@ class Preset:
         normalized: Whether inner steps are measured by the first gradient.
         num_steps: Inner steps.
         first_order: Whether derivatives of inner gradients are left out.
-        learning_rate: Of Adam, for the parameters; that of the rates is ten times it.
+        learning_rate: Of Adam, for the parameters.
+        rates_learn: How many times faster the rates learn.
         batch: Images of a step.
         num_points: Pixels of an inner step, drawn anew each time; None takes all.
-        between: Whether the outer error is that between pixels, at interpolated values.
+        between: Whether half of the outer error is that between pixels, at interpolated
+            values.
         context_scale: Entries of the first contexts.
         learned_latents: Whether contexts and windows start from learned ones.
     """
@@ -37,7 +39,8 @@ class Preset:
     normalized: bool = True
     num_steps: int = 3
     first_order: bool = True
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
+    rates_learn: float = 1.0
     batch: int = 32
     num_points: int | None = None
     between: bool = True
@@ -126,6 +129,7 @@ def enf_min_cifar(num_out: int) -> Preset:
         normalized=False,
         first_order=False,
         learning_rate=5e-4,
+        rates_learn=10.0,
         between=False,
         context_scale=1 / 64,
         learned_latents=False,
@@ -150,6 +154,7 @@ def enf_image(num_out: int) -> Preset:
         normalized=False,
         first_order=False,
         learning_rate=1e-4,
+        rates_learn=10.0,
         batch=8,
         num_points=1024,
         between=False,
