@@ -51,13 +51,9 @@ def test_slownesses_are_norms_of_gradients(space):
     @jax.jit
     def both(s, r):
         _, *slownesses = field.times_and_slowness(params, {}, s, r, BOUNDS)
-        gradients = jax.grad(lambda *x: field.times(params, {}, *x, BOUNDS), (0, 1))
-        return jnp.stack(slownesses), jnp.stack(
-            [
-                space.dual_norm(x, g)
-                for x, g in zip((s, r), gradients(s, r), strict=True)
-            ]
-        )
+        gradient = jax.grad(lambda a, b: field.times(params, {}, a, b, BOUNDS), (0, 1))
+        norms = jax.tree.map(space.dual_norm, (s, r), gradient(s, r))
+        return jnp.stack(slownesses), jnp.stack(norms)
 
     got, want = jax.vmap(both)(s, r)
     np.testing.assert_allclose(got, want, rtol=1e-12)
