@@ -20,8 +20,10 @@ from eqjax.spaces import Box, Euclidean
 SCALES = np.array([0.2, 0.2, 0.35], np.float32)
 
 
-def make_model(hidden: int, *, key: Any) -> tuple[fields.GeometryToField, Any]:
-    """Both stages, and their parameters."""
+def make_model(
+    hidden: int, encoder_hidden: int, num_layers: int, *, key: Any
+) -> tuple[fields.GeometryToField, Any]:
+    """Both stages, the second with layers of attention among latents; parameters."""
     b = fields.RelativePose(SE(2))
 
     def field(b: Any, width: int, **sizes: Any) -> fields.EquivariantField:
@@ -35,8 +37,14 @@ def make_model(hidden: int, *, key: Any) -> tuple[fields.GeometryToField, Any]:
         )
 
     model = fields.GeometryToField(
-        field(b, 32, context_dim=8, head_layers=2),
-        field(fields.WithScalars(b, 1), hidden, context_dim=10, num_out=3),
+        field(b, encoder_hidden, context_dim=8, head_layers=2),
+        field(
+            fields.WithScalars(b, 1),
+            hidden,
+            context_dim=10,
+            num_out=3,
+            num_self_attention_layers=num_layers,
+        ),
         num_conditions=2,
         turning=True,
     )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,8 @@ class Config:
         samples: Points of a shape to draw from.
         num_train: Shapes to train on.
         num_held_out: Shapes to validate on, and shapes to test on.
-        hidden: Width of the decoder.
+        preset: Widths and layers: small ones, or the published ones of
+            `enf2enf_airfrans`.
         smoke: A run of seconds that only shows that everything works.
         seed: Of initialization and batches.
     """
@@ -66,9 +67,13 @@ class Config:
     samples: int = 2000
     num_train: int = 200
     num_held_out: int = 50
-    hidden: int = 48
+    preset: Literal["small", "enf2enf_airfrans"] = "small"
     smoke: bool = False
     seed: int = 0
+
+
+# Widths of the decoder and of the encoder, layers of attention among latents.
+PRESETS = {"small": (48, 32, 0), "enf2enf_airfrans": (256, 128, 2)}
 
 
 def turned(
@@ -132,7 +137,7 @@ def main(config: Config) -> None:
     start, console = time.perf_counter(), Console()
     if config.smoke:
         jax.config.update("jax_disable_most_optimizations", True)
-        config = replace(config, num_train=3, num_held_out=2, hidden=4, batch=2)
+        config = replace(config, num_train=3, num_held_out=2, batch=2)
         config = replace(config, encoder_steps=1, steps=1, points=8, samples=40)
     config.out.mkdir(parents=True, exist_ok=True)
     if config.data is None:
@@ -149,7 +154,8 @@ def main(config: Config) -> None:
         jax.random.key(config.seed), 3
     )
 
-    model, params = make_model(config.hidden, key=key_model)
+    widths = (4, 32, 0) if config.smoke else PRESETS[config.preset]
+    model, params = make_model(*widths, key=key_model)
     console.print("training: signed distances to latents ...")
     params = train_encoder(
         model,
