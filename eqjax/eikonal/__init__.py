@@ -5,8 +5,8 @@ from eqjax.eikonal._coverage import frechet_kernel as frechet_kernel
 from eqjax.eikonal._coverage import ray_coverage as ray_coverage
 from eqjax.eikonal._geodesic import Ray as Ray
 from eqjax.eikonal._geodesic import trace_ray as trace_ray
+from eqjax.eikonal._grid_solution import GridSolution as GridSolution
 from eqjax.eikonal._grid_solver import GridEikonal as GridEikonal
-from eqjax.eikonal._grid_solver import GridSolution as GridSolution
 from eqjax.eikonal._grid_velocity import GridVelocity as GridVelocity
 from eqjax.eikonal._lattice_stencil import LatticeStencil as LatticeStencil
 from eqjax.eikonal._location import Location as Location

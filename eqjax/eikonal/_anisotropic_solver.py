@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 
 from eqjax._core._checks import (
     check_condition,
-    check_floating,
     check_positive,
     check_shape,
     check_size,
@@ -22,7 +21,12 @@ from eqjax._core._checks import (
 )
 from eqjax._core._numerics import safe_sqrt
 from eqjax._core._specs import register_spec
-from eqjax.eikonal._grid_solver import GridSolution
+from eqjax.eikonal._grid_solution import (
+    GridSolution,
+    check_inputs,
+    grid_solution,
+    rounding,
+)
 from eqjax.eikonal._grid_velocity import checked_box
 from eqjax.eikonal._lattice_grid import LatticeGrid
 from eqjax.eikonal._lattice_iteration import (
@@ -221,7 +225,16 @@ class LatticeEikonal:
             ValueError: If a shape or dtype is wrong, or if values that are not traced
                 are not finite, v is not positive, or the source is outside the box.
         """
-        velocity, point = self._check_inputs(stencil, velocity, source, mask)
+        self._check_stencil(stencil)
+        velocity, point = check_inputs(
+            velocity,
+            source,
+            mask,
+            shape=self.shape,
+            spacing=self.spacing,
+            origin=self.origin,
+            periodic=self.periodic,
+        )
         absent = jnp.zeros(self.shape, bool) if mask is None else jnp.asarray(mask)
         good_velocity = absent | (jnp.isfinite(velocity) & (velocity > 0))
         good_source = self._grid.is_inside(point)
@@ -235,21 +248,14 @@ class LatticeEikonal:
         problem, r = self._problem(stencil, velocity, point, absent, neighbors)
         scheme = LatticeScheme(self.max_rounds, self.tolerance)
         tau, num_rounds, change = solve_lattice(scheme, problem)
-        reached = jnp.isfinite(tau)
-        times = r * jnp.where(reached, tau, 1)
-        num_unreached = jnp.sum(~reached & ~absent)
-        result = jnp.where(
-            ~(change <= scheme.attainable(self.shape, velocity.dtype)),
-            1,
-            jnp.where(num_unreached > 0, 2, 0),
-        )
-        return GridSolution(
-            times=jnp.where(good, jnp.where(reached, times, jnp.inf), jnp.nan),
-            tau=jnp.where(good, jnp.where(reached, tau, jnp.inf), jnp.nan),
-            num_rounds=num_rounds.astype(jnp.int32),
-            last_change=change,
-            num_unreached=num_unreached.astype(jnp.int32),
-            result=jnp.where(good, result, 3).astype(jnp.int32),
+        return grid_solution(
+            tau,
+            r,
+            num_rounds,
+            change,
+            absent=absent,
+            is_good=good,
+            attainable=scheme.attainable(self.shape, velocity.dtype),
         )
 
     def times_at(
@@ -344,7 +350,7 @@ class LatticeEikonal:
         position = self._grid.position(source)
         # A source that rounding has moved off a node goes back. Its derivative stays.
         to_node = jnp.round(position) - position
-        is_node = jnp.abs(to_node) < self._grid.rounding(dtype)
+        is_node = jnp.abs(to_node) < rounding(self.shape, dtype)
         position += lax.stop_gradient(jnp.where(is_node, to_node, 0))
         nodes, weights = self._grid.corners(position)
         weights = jnp.where(absent[nodes], 0, weights)
@@ -358,7 +364,7 @@ class LatticeEikonal:
         offsets = jnp.broadcast_to(offsets, (*offsets.shape[:2], *self.shape))
         slopes = jnp.sum(offsets.astype(dtype) * gradient[None], axis=1)
         rho = jnp.moveaxis(jnp.asarray(stencil.weights, dtype=dtype), -1, 0)
-        near = 1 - self._grid.rounding(dtype)
+        near = 1 - rounding(self.shape, dtype)
         is_start = ~absent & jnp.all(jnp.abs(offset) < near, axis=0)
         slowness = 1 / velocity
         # The mean slowness on the way from the source, by the trapezoidal rule.
@@ -373,13 +379,7 @@ class LatticeEikonal:
         )
         return problem, r
 
-    def _check_inputs(
-        self,
-        stencil: LatticeStencil,
-        velocity: Array | np.ndarray,
-        source: ArrayLike | Sequence[float],
-        mask: Array | np.ndarray | None,
-    ) -> tuple[Array, Array]:
+    def _check_stencil(self, stencil: LatticeStencil) -> None:
         dim = len(self.shape)
         sizes = tuple(stencil.weights.shape[:dim])
         check_condition(
@@ -390,38 +390,3 @@ class LatticeEikonal:
             f"`stencil` was built for another grid: its axes have sizes {sizes}, those "
             f"of the grid {self.shape}.",
         )
-        check_shape("velocity", velocity, self.shape)
-        check_floating("velocity", velocity)
-        if mask is not None:
-            check_shape("mask", mask, self.shape)
-            check_condition(
-                mask.dtype == bool,
-                f"`mask` must be an array of booleans, got dtype {mask.dtype}. It is "
-                "True where a node is absent.",
-            )
-        if is_concrete(velocity):
-            values = np.asarray(velocity)
-            if mask is not None and is_concrete(mask):
-                values = values[~np.asarray(mask)]
-            bad = ~(np.isfinite(values) & (values > 0))
-            check_condition(
-                (mask is not None and not is_concrete(mask)) or not bad.any(),
-                "`velocity` must be finite and positive, but is not at "
-                f"{int(bad.sum())} of {bad.size} nodes. Mark obstacles by `mask`.",
-            )
-        velocity = jnp.asarray(velocity)
-        point = jnp.asarray(source, dtype=velocity.dtype)
-        check_shape("source", point, (dim,))
-        if is_concrete(point):
-            origin = np.array(self._grid.origin)
-            position = (np.asarray(point) - origin) / self.spacing
-            edge, limits = self._grid.rounding(point.dtype), np.array(self.shape) - 1
-            within = (position >= -edge) & (position <= limits + edge)
-            closed = np.array(self._grid.periodic) & np.isfinite(position)
-            check_condition(
-                bool(np.all(closed | within)),
-                f"`source` must be a point of the box from {self._grid.origin} with "
-                f"{self.shape} nodes at spacing {self.spacing}, got "
-                f"{np.asarray(point)}.",
-            )
-        return velocity, point

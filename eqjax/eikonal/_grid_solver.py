@@ -5,27 +5,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from eqjax._core._checks import (
     check_choice,
     check_condition,
-    check_floating,
     check_positive,
     check_shape,
     check_size,
-    is_concrete,
 )
 from eqjax._core._numerics import safe_norm, safe_sqrt
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._adjoint import Factors, Scheme, solve_tau
+from eqjax.eikonal._grid_solution import (
+    GridSolution,
+    check_inputs,
+    grid_solution,
+    rounding,
+)
 from eqjax.eikonal._grid_velocity import (
     INTERPOLATIONS,
     GridVelocity,
@@ -34,30 +37,6 @@ from eqjax.eikonal._grid_velocity import (
     grid_position,
     linear_stencil,
 )
-
-
-class GridSolution(NamedTuple):
-    """Travel times of one source.
-
-    Attributes:
-        times: First-arrival times T at the nodes; `inf` where no front arrives.
-        tau: T / |x - source|, smooth at the source, where it is the slowness.
-        num_rounds: Rounds of sweeps through all directions.
-        last_change: How much T may still change, relative to the largest T: the change
-            by one more update of every node, times the nodes of the longest axis.
-        num_unreached: Nodes present to which no front comes.
-        result: 0 converged; 1 `max_rounds` were not enough; 2 some nodes were not
-            reached (walls close around them, or the source); 3 the input was not
-            finite, v was not positive, or the source lay outside the box, and times
-            are NaN.
-    """
-
-    times: Float[Array, "*shape"]
-    tau: Float[Array, "*shape"]
-    num_rounds: Int[Array, ""]
-    last_change: Float[Array, ""]
-    num_unreached: Int[Array, ""]
-    result: Int[Array, ""]
 
 
 @register_spec
@@ -156,13 +135,20 @@ class GridEikonal:
             ValueError: If a shape or dtype is wrong, or if values that are not traced
                 are not finite, v is not positive, or the source is outside the box.
         """
-        velocity, point = self._check_inputs(velocity, source, mask)
+        velocity, point = check_inputs(
+            velocity,
+            source,
+            mask,
+            shape=self.shape,
+            spacing=self.spacing,
+            origin=self.origin,
+        )
         absent = jnp.zeros(self.shape, bool) if mask is None else jnp.asarray(mask)
         position = grid_position(self.spacing, self.origin, point)
         limits = jnp.asarray(self.shape, dtype=point.dtype) - 1
         good_velocity = absent | (jnp.isfinite(velocity) & (velocity > 0))
         # NaN fails every comparison; rounding may put the last node outside.
-        edge = self._rounding(point.dtype)
+        edge = rounding(self.shape, point.dtype)
         good = jnp.all(good_velocity) & jnp.all(
             (position >= -edge) & (position <= limits + edge)
         )
@@ -173,21 +159,14 @@ class GridEikonal:
         factors = self._factors(velocity, jnp.where(good, point, middle), absent)
         scheme = Scheme(self.spacing, self.order, self.max_rounds, self.tolerance)
         tau, num_rounds, change = solve_tau(scheme, factors)
-        reached = jnp.isfinite(tau)
-        times = jnp.where(reached, factors.r * jnp.where(reached, tau, 1), jnp.inf)
-        num_unreached = jnp.sum(~reached & ~absent)
-        result = jnp.where(
-            ~(change <= scheme.attainable(self.shape, velocity.dtype)),
-            1,
-            jnp.where(num_unreached > 0, 2, 0),
-        )
-        return GridSolution(
-            times=jnp.where(good, times, jnp.nan),
-            tau=jnp.where(good, tau, jnp.nan),
-            num_rounds=num_rounds.astype(jnp.int32),
-            last_change=change,
-            num_unreached=num_unreached.astype(jnp.int32),
-            result=jnp.where(good, result, 3).astype(jnp.int32),
+        return grid_solution(
+            tau,
+            factors.r,
+            num_rounds,
+            change,
+            absent=absent,
+            is_good=good,
+            attainable=scheme.attainable(self.shape, velocity.dtype),
         )
 
     def times_at(
@@ -241,7 +220,7 @@ class GridEikonal:
         # A source that rounding has moved off a node goes back, so that what lies on
         # either side of it is treated alike. Its derivative stays.
         to_node = jnp.round(position) - position
-        is_node = jnp.abs(to_node) < self._rounding(source.dtype)
+        is_node = jnp.abs(to_node) < rounding(self.shape, source.dtype)
         position += lax.stop_gradient(jnp.where(is_node, to_node, 0))
         # Offsets in units of nodes are exact, which keeps mirror images equal.
         steps = [
@@ -255,7 +234,7 @@ class GridEikonal:
         r = safe_sqrt(functools.reduce(jnp.add, (o * o for o in offsets)))
         inverse = 1 / jnp.where(r > 0, r, 1)
         direction = tuple(offset * inverse for offset in offsets)
-        near = 1 - self._rounding(source.dtype)
+        near = 1 - rounding(self.shape, source.dtype)
         is_start = ~absent
         for close in jnp.meshgrid(*(jnp.abs(s) < near for s in steps), indexing="ij"):
             is_start &= close
@@ -293,50 +272,6 @@ class GridEikonal:
         flat = corners.reshape(-1, len(self.shape)).astype(source.dtype)
         means = jax.vmap(mean_slowness)(flat).reshape(corners.shape[:-1])
         return jnp.zeros_like(velocity).at[jnp.ix_(*nodes)].set(means)
-
-    def _rounding(self, dtype: jnp.dtype) -> float:
-        """Rounding error of a position in units of nodes."""
-        return 8 * max(self.shape) * float(jnp.finfo(dtype).eps)
-
-    def _check_inputs(
-        self,
-        velocity: Array | np.ndarray,
-        source: ArrayLike | Sequence[float],
-        mask: Array | np.ndarray | None,
-    ) -> tuple[Array, Array]:
-        check_shape("velocity", velocity, self.shape)
-        check_floating("velocity", velocity)
-        if mask is not None:
-            check_shape("mask", mask, self.shape)
-            check_condition(
-                mask.dtype == bool,
-                f"`mask` must be an array of booleans, got dtype {mask.dtype}. It is "
-                "True where a node is absent.",
-            )
-        if is_concrete(velocity):
-            values = np.asarray(velocity)
-            if mask is not None and is_concrete(mask):
-                values = values[~np.asarray(mask)]
-            bad = ~(np.isfinite(values) & (values > 0))
-            check_condition(
-                (mask is not None and not is_concrete(mask)) or not bad.any(),
-                "`velocity` must be finite and positive, but is not at "
-                f"{int(bad.sum())} of {bad.size} nodes. Mark obstacles by `mask`.",
-            )
-        velocity = jnp.asarray(velocity)
-        point = jnp.asarray(source, dtype=velocity.dtype)
-        check_shape("source", point, (len(self.shape),))
-        if is_concrete(point):
-            position = (np.asarray(point) - self.origin) / self.spacing
-            edge = self._rounding(point.dtype)
-            limits = np.array(self.shape) - 1
-            check_condition(
-                bool(np.all((position >= -edge) & (position <= limits + edge))),
-                f"`source` must be a point of the box from {self.origin} with "
-                f"{self.shape} nodes at spacing {self.spacing}, got "
-                f"{np.asarray(point)}.",
-            )
-        return velocity, point
 
 
 def _contract(patch: Array, weights: Sequence[Array]) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from eqjax.eikonal._grid_solution import rounding
 from eqjax.eikonal._grid_velocity import cubic_stencil
 
 
@@ -44,13 +45,9 @@ class LatticeGrid:
         start = jnp.asarray(self.origin, dtype=x.dtype)
         return (x - start) / jnp.asarray(self.spacing, dtype=x.dtype)
 
-    def rounding(self, dtype: jnp.dtype) -> float:
-        """Rounding error of a position in units of nodes."""
-        return 8 * max(self.shape) * float(jnp.finfo(dtype).eps)
-
     def is_inside(self, x: Float[Array, " dim"]) -> Bool[Array, ""]:
         """Whether a point lies in the box of the nodes; NaN does not."""
-        position, edge = self.position(x), self.rounding(x.dtype)
+        position, edge = self.position(x), rounding(self.shape, x.dtype)
         limits = jnp.asarray(self.shape, dtype=x.dtype) - 1
         within = (position >= -edge) & (position <= limits + edge)
         closed = jnp.asarray(self.periodic) & jnp.isfinite(position)
