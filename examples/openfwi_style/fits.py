@@ -1,0 +1,108 @@
+"""Fits of the latents of ONE new velocity field, with the decoder frozen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from problem import VELOCITY, Problem, solved_pairs
+from training import DOMAIN, MOVES, Preset, residual_loss
+
+from eqjax import eikonal, fitting
+
+FIT_PAIRS = 256  # of Adam, fresh in every step
+
+
+def adam(
+    field: eikonal.TravelTimeField,
+    preset: Preset,
+    params: Any,
+    start: Any,
+    example: Problem,
+    num_steps: int,
+    rates: tuple[float, float],
+    key: jax.Array,
+) -> Any:
+    """Adam on the eikonal residual; `rates` of contexts and of poses."""
+    schedule = optax.cosine_decay_schedule(1.0, num_steps, alpha=0.05)
+    context, pose = rates
+    scales = dict.fromkeys(start, pose) | {"context": context}
+    optimizer = optax.chain(
+        optax.scale_by_adam(),
+        optax.scale_by_learning_rate(schedule),
+        optax.stateless(lambda update, _: jax.tree.map(jnp.multiply, scales, update)),
+    )
+    few = replace(preset, num_pairs=FIT_PAIRS, chunk_size=None)
+    return fitting.autodecode(
+        lambda params, z, key: residual_loss(field, few, params, z, (example, key)),
+        optimizer,
+        params,
+        start,
+        jax.random.split(key, num_steps),
+        num_steps=num_steps,
+        **MOVES,
+    ).latents
+
+
+def newton_on_residual(
+    field: eikonal.TravelTimeField,
+    params: Any,
+    start: Any,
+    example: Problem,
+    num_steps: int,
+    num_pairs: int,
+    key: jax.Array,
+) -> Any:
+    """Gauss-Newton on the Hamiltonian's residual at the same pairs in every step."""
+    s, r = eikonal.sample_pairs(DOMAIN, field.space, num_pairs, key=key)
+    speed = jax.vmap(lambda x: VELOCITY.at(example.speeds, x))
+    speeds = jnp.stack([speed(s), speed(r)], axis=-1)
+
+    def residuals(params: Any, z: Any, pair: Any) -> jax.Array:
+        s, r, speeds = pair
+        prepared = field.prepare(params, z)
+        return eikonal.eikonal_residual(
+            field, params, prepared, s, r, speeds, example.bounds
+        )
+
+    return fitting.gauss_newton(
+        residuals,
+        params,
+        start,
+        (s, r, speeds),
+        num_steps=num_steps,
+        robust="l1",
+        **MOVES,
+    ).latents
+
+
+def newton_on_times(
+    field: eikonal.TravelTimeField,
+    params: Any,
+    start: Any,
+    example: Problem,
+    num_steps: int,
+    num_pairs: int,
+    num_sources: int,
+    key: jax.Array,
+) -> Any:
+    """Gauss-Newton on T / T* - 1, the grid solver's T* computed here and now."""
+
+    def residuals(params: Any, z: Any, pair: Any) -> jax.Array:
+        s, r, target = pair
+        time = field.times(params, field.prepare(params, z), s, r, example.bounds)
+        usable = target > 0
+        error = time / jnp.where(usable, target, 1) - 1
+        return jnp.where(usable, error, 0)[None]
+
+    return fitting.gauss_newton(
+        residuals,
+        params,
+        start,
+        solved_pairs(example.speeds, num_sources, num_pairs, key),
+        num_steps=num_steps,
+        **MOVES,
+    ).latents
