@@ -16,6 +16,77 @@ from eqjax.spaces import Space
 Factors = Callable[[Array, Array], tuple[Array, Array]]
 
 
+class BoundedTimes:
+    """What fields of times T = d m have in common; they define d and m."""
+
+    space: Any
+
+    def _factors(
+        self,
+        params: Any,
+        prepared: dict[str, Any],
+        source: Array,
+        receiver: Array,
+        speed_bounds: Array,
+    ) -> tuple[Array, Array]:
+        """The distance d, and m between 1 / v_max and 1 / v_min."""
+        raise NotImplementedError
+
+    def times(
+        self,
+        params: Any,
+        prepared: dict[str, Any],
+        source: Float[Array, " ambient"],
+        receiver: Float[Array, " ambient"],
+        speed_bounds: Float[Array, "2"],
+    ) -> Float[Array, ""]:
+        """Travel time of ONE pair.
+
+        Args:
+            params: Of `init`.
+            prepared: Of `prepare`.
+            source: A point of the space.
+            receiver: A point of the space.
+            speed_bounds: Smallest and largest speed of this velocity field, with some
+                margin; in units of distance per time.
+
+        Returns:
+            The time, a scalar.
+        """
+        d, m = self._factors(params, prepared, source, receiver, speed_bounds)
+        return d * m
+
+    def times_and_slowness(
+        self,
+        params: Any,
+        prepared: dict[str, Any],
+        source: Float[Array, " ambient"],
+        receiver: Float[Array, " ambient"],
+        speed_bounds: Float[Array, "2"],
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        """Travel time of ONE pair and the dual norms of its gradients at both ends.
+
+        Where source and receiver coincide, T has no gradient; the norms are then those
+        of its limit along any ray, m.
+
+        Args:
+            params: Of `init`.
+            prepared: Of `prepare`.
+            source: A point of the space.
+            receiver: A point of the space.
+            speed_bounds: Smallest and largest speed.
+
+        Returns:
+            Time, slowness at the source, slowness at the receiver; scalars.
+        """
+        return time_and_slowness(
+            lambda s, r: self._factors(params, prepared, s, r, speed_bounds),
+            self.space,
+            source,
+            receiver,
+        )
+
+
 def symmetric_distance(space: Space, source: Array, receiver: Array) -> Array:
     """The distance, symmetric to the last bit: both orders averaged."""
     distance = space.distance

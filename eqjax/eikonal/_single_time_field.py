@@ -7,23 +7,23 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from eqjax._core._checks import check_choice, check_positive, check_shape, check_size
 from eqjax._core._dense import Params, dense, init_dense_he, split_named
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._bounded_times import (
+    BoundedTimes,
     bounded_slowness,
     bumps,
     symmetric_distance,
-    time_and_slowness,
 )
 from eqjax.spaces import Space
 
 
 @register_spec
 @dataclass(frozen=True)
-class SingleTravelTimeField:
+class SingleTravelTimeField(BoundedTimes):
     """Travel times T(s, r) between any two points of ONE velocity field.
 
         T(s, r) = d(s, r) m,   m = 1 / v_max + (1 / v_min - 1 / v_max) sigmoid(a u)
@@ -99,60 +99,13 @@ class SingleTravelTimeField:
         del params, latents
         return {}
 
-    def times(
-        self,
-        params: Any,
-        prepared: dict[str, Any],
-        source: Float[Array, " ambient"],
-        receiver: Float[Array, " ambient"],
-        speed_bounds: Float[Array, "2"],
-    ) -> Float[Array, ""]:
-        """Travel time of ONE pair.
-
-        Args:
-            params: Of `init`.
-            prepared: Of `prepare`.
-            source: A point of the space.
-            receiver: A point of the space.
-            speed_bounds: Smallest and largest speed of this velocity field, with some
-                margin; in units of distance per time.
-
-        Returns:
-            The time, a scalar.
-        """
-        d, m = self._factors(params, source, receiver, speed_bounds)
-        return d * m
-
-    def times_and_slowness(
-        self,
-        params: Any,
-        prepared: dict[str, Any],
-        source: Float[Array, " ambient"],
-        receiver: Float[Array, " ambient"],
-        speed_bounds: Float[Array, "2"],
-    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        """Travel time of ONE pair and the dual norms of its gradients at both ends.
-
-        Args:
-            params: Of `init`.
-            prepared: Of `prepare`.
-            source: A point of the space.
-            receiver: A point of the space.
-            speed_bounds: Smallest and largest speed.
-
-        Returns:
-            Time, slowness at the source, slowness at the receiver; scalars. Where both
-            ends coincide, the slownesses are their limit along any ray.
-        """
-        return time_and_slowness(
-            lambda s, r: self._factors(params, s, r, speed_bounds),
-            self.space,
-            source,
-            receiver,
-        )
-
     def _factors(
-        self, params: Any, source: Array, receiver: Array, speed_bounds: Array
+        self,
+        params: Any,
+        prepared: dict[str, Any],
+        source: Array,
+        receiver: Array,
+        speed_bounds: Array,
     ) -> tuple[Array, Array]:
         """The distance d, and m between 1 / v_max and 1 / v_min."""
         size = self.space.ambient_dim

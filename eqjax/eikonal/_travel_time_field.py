@@ -8,7 +8,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from eqjax._core._checks import (
     check_choice,
@@ -29,10 +29,10 @@ from eqjax._core._dense import (
 )
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._bounded_times import (
+    BoundedTimes,
     bounded_slowness,
     bumps,
     symmetric_distance,
-    time_and_slowness,
 )
 from eqjax.eikonal._pair_invariants import PairInvariant
 from eqjax.fields import CrossAttention, FourierEmbedding
@@ -41,7 +41,7 @@ from eqjax.spaces import Space
 
 @register_spec
 @dataclass(frozen=True)
-class TravelTimeField:
+class TravelTimeField(BoundedTimes):
     """Travel times T(s, r; z) of one velocity field per set of latents z.
 
         T(s, r; z) = d(s, r) m,   m = 1 / v_max + (1 / v_min - 1 / v_max) sigmoid(a u)
@@ -160,60 +160,6 @@ class TravelTimeField:
             "mix_out": fold_norm(params["mix_norm"], params["mix_out"]),
             "pose": latents["pose"],
         }
-
-    def times(
-        self,
-        params: Any,
-        prepared: dict[str, Any],
-        source: Float[Array, " ambient"],
-        receiver: Float[Array, " ambient"],
-        speed_bounds: Float[Array, "2"],
-    ) -> Float[Array, ""]:
-        """Travel time of ONE pair.
-
-        Args:
-            params: Of `init`.
-            prepared: Of `prepare`.
-            source: A point of the space.
-            receiver: A point of the space.
-            speed_bounds: Smallest and largest speed of this velocity field, with some
-                margin; in units of distance per time.
-
-        Returns:
-            The time, a scalar.
-        """
-        d, m = self._factors(params, prepared, source, receiver, speed_bounds)
-        return d * m
-
-    def times_and_slowness(
-        self,
-        params: Any,
-        prepared: dict[str, Any],
-        source: Float[Array, " ambient"],
-        receiver: Float[Array, " ambient"],
-        speed_bounds: Float[Array, "2"],
-    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        """Travel time of ONE pair and the dual norms of its gradients at both ends.
-
-        Where source and receiver coincide, T has no gradient; the norms are then those
-        of its limit along any ray, m.
-
-        Args:
-            params: Of `init`.
-            prepared: Of `prepare`.
-            source: A point of the space.
-            receiver: A point of the space.
-            speed_bounds: Smallest and largest speed.
-
-        Returns:
-            Time, slowness at the source, slowness at the receiver; scalars.
-        """
-        return time_and_slowness(
-            lambda s, r: self._factors(params, prepared, s, r, speed_bounds),
-            self.space,
-            source,
-            receiver,
-        )
 
     def _factors(
         self,
