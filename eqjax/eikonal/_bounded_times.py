@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from eqjax._core._checks import check_shape
+from eqjax._core._checks import check_condition, check_shape
 from eqjax._core._dense import dense
 from eqjax.spaces import Space
 
@@ -29,7 +30,7 @@ class BoundedTimes:
         receiver: Array,
         speed_bounds: Array,
     ) -> tuple[Array, Array]:
-        """The distance d, and m between 1 / v_max and 1 / v_min."""
+        """The distance d, and m between its bounds."""
         raise NotImplementedError
 
     def times(
@@ -93,13 +94,37 @@ def symmetric_distance(space: Space, source: Array, receiver: Array) -> Array:
     return (distance(source, receiver) + distance(receiver, source)) / 2
 
 
+def check_space(space: Space) -> None:
+    """Refuses spaces of which T = d m with bounded m cannot be symmetric or true."""
+    check_condition(
+        not getattr(space, "forward_only", False),
+        "`space` moves forward only, so that T(s, r) is not T(r, s), but this field is "
+        "symmetric. Use `forward_only=False`, or `LatticeEikonal`.",
+    )
+    check_condition(
+        math.isfinite(_distance_ratio(space)[1]),
+        "`space` must have a distance within known factors of the true one, got "
+        f'{space}. Use `form="combined"`.',
+    )
+
+
+def _distance_ratio(space: Space) -> tuple[float, float]:
+    """Bounds of the true distance over `space.distance`."""
+    return getattr(space, "distance_ratio", (1.0, 1.0))
+
+
 def bounded_slowness(
-    u: Float[Array, ""], speed_bounds: Float[Array, "2"], bound: str
+    u: Float[Array, ""], space: Space, speed_bounds: Float[Array, "2"], bound: str
 ) -> Float[Array, ""]:
-    """A number between 1 / v_max and 1 / v_min for any number u."""
+    """A number between c / v_max and C / v_min for any number u.
+
+    (c, C) is (1, 1) where the distance of the space is exact, else wide enough to hold
+    the true distance over it.
+    """
     check_shape("speed_bounds", speed_bounds, (2,))
     share = jax.nn.sigmoid(u)
-    slowest, fastest = 1 / speed_bounds
+    least, most = _distance_ratio(space)
+    slowest, fastest = most / speed_bounds[0], least / speed_bounds[1]
     if bound == "log":
         return fastest * (slowest / fastest) ** share
     return fastest + (slowest - fastest) * share

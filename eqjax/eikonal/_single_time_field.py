@@ -16,6 +16,7 @@ from eqjax.eikonal._bounded_times import (
     BoundedTimes,
     bounded_slowness,
     bumps,
+    check_space,
     symmetric_distance,
 )
 from eqjax.spaces import Space
@@ -46,7 +47,8 @@ class SingleTravelTimeField(BoundedTimes):
         bound: "linear" as above; "log" spaces m geometrically between its bounds.
 
     Raises:
-        ValueError: If a number is out of range or `bound` unknown.
+        ValueError: If a number is out of range, `bound` unknown, or the distance of
+            the space unrelated to travel times (forward motion only).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -78,6 +80,7 @@ class SingleTravelTimeField(BoundedTimes):
         check_positive("scale", self.scale)
         check_positive("frequency", self.frequency)
         check_choice("bound", self.bound, ("linear", "log"))
+        check_space(self.space)
 
     def init(self, *, dtype: DTypeLike | None = None, key: Key[Array, ""]) -> Params:
         """Parameters as a nested dict; needs no sample input."""
@@ -107,7 +110,7 @@ class SingleTravelTimeField(BoundedTimes):
         receiver: Array,
         speed_bounds: Array,
     ) -> tuple[Array, Array]:
-        """The distance d, and m between 1 / v_max and 1 / v_min."""
+        """The distance d, and m between its bounds."""
         size = self.space.ambient_dim
         check_shape("source", source, (size,))
         check_shape("receiver", receiver, (size,))
@@ -120,4 +123,4 @@ class SingleTravelTimeField(BoundedTimes):
             y = bumps(params[f"layer_{i}"], y)
         u = params["alpha"] * dense(params["out"], y)[0]
         d = symmetric_distance(self.space, source, receiver)
-        return d, bounded_slowness(u, speed_bounds, self.bound)
+        return d, bounded_slowness(u, self.space, speed_bounds, self.bound)

@@ -32,6 +32,7 @@ from eqjax.eikonal._bounded_times import (
     BoundedTimes,
     bounded_slowness,
     bumps,
+    check_space,
     symmetric_distance,
 )
 from eqjax.eikonal._pair_invariants import PairInvariant
@@ -49,7 +50,9 @@ class TravelTimeField(BoundedTimes):
     d is the distance of the space, u a decoder that reads the latents through
     invariants of (source, receiver, pose). So, for any parameters: T(s, s) = 0;
     d / v_max <= T <= d / v_min; T(s, r) = T(r, s) exactly; T of the speed c v is T / c;
-    and T(g s, g r; g z) = T(s, r; z) where g acts on the poses of z.
+    and T(g s, g r; g z) = T(s, r; z) where g acts on the poses of z. Where d is an
+    approximation, as for `PositionOrientation` with eps < 1, m has bounds wide enough
+    for the true distance (`distance_ratio`), and so have the times.
 
     Sizes default to those of the published two-dimensional models.
 
@@ -66,7 +69,8 @@ class TravelTimeField(BoundedTimes):
             speeds that vary by more than a factor of ten.
 
     Raises:
-        ValueError: If a number is out of range or `bound` unknown.
+        ValueError: If a number is out of range, `bound` unknown, or the distance of
+            the space unrelated to travel times (forward motion only).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -109,6 +113,7 @@ class TravelTimeField(BoundedTimes):
         check_positive("value_scale", self.value_scale)
         check_size("head_layers", self.head_layers)
         check_choice("bound", self.bound, ("linear", "log"))
+        check_space(self.space)
         _ = self.attention
 
     @property
@@ -169,13 +174,13 @@ class TravelTimeField(BoundedTimes):
         receiver: Array,
         speed_bounds: Array,
     ) -> tuple[Array, Array]:
-        """The distance d, and m between 1 / v_max and 1 / v_min."""
+        """The distance d, and m between its bounds."""
         size = self.space.ambient_dim
         check_shape("source", source, (size,))
         check_shape("receiver", receiver, (size,))
         u = params["alpha"] * self._decode(params, prepared, source, receiver)
         d = symmetric_distance(self.space, source, receiver)
-        return d, bounded_slowness(u, speed_bounds, self.bound)
+        return d, bounded_slowness(u, self.space, speed_bounds, self.bound)
 
     def _decode(
         self, params: Any, prepared: dict[str, Any], source: Array, receiver: Array

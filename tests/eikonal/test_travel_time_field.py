@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqjax.eikonal import PairInvariant, TravelTimeField
+from eqjax.eikonal import PairInvariant, SingleTravelTimeField, TravelTimeField
 from eqjax.fields import Absolute, RelativePoint, RelativePose
 from eqjax.groups import SE, SO, O
 from eqjax.spaces import PositionOrientation, Sphere
@@ -160,15 +160,25 @@ def test_scaling_the_speed_divides_the_times(bound):
     np.testing.assert_allclose(3.7 * fast, slow, rtol=1e-14)
 
 
-@some_rows
+@pytest.mark.parametrize("b", ROWS[:2], ids=cases.row_name)
 def test_constant_speed_is_exact(b):
     field, params, latents = setup(b)
     s, r = pairs(b)
     result = times_and_slowness(field, params, latents, s, r, jnp.array([2.0, 2.0]))
     np.testing.assert_allclose(result[0], b.space.distance(s, r) / 2, rtol=1e-15)
-    if b.space != cases.SIDLING_CAR:  # whose distance is an approximation
-        np.testing.assert_allclose(result[1], 0.5, rtol=1e-13)
-        np.testing.assert_allclose(result[2], 0.5, rtol=1e-13)
+    np.testing.assert_allclose(result[1], 0.5, rtol=1e-13)
+    np.testing.assert_allclose(result[2], 0.5, rtol=1e-13)
+
+
+def test_bounds_hold_the_true_distance_where_that_of_the_space_is_close_only():
+    b = ROWS[2]
+    field, params, latents = setup(b)
+    params["alpha"] = jnp.asarray(1e3)  # of either sign with u
+    s, r = pairs(b, 40)
+    distance = np.asarray(b.space.distance(s, r))
+    ratio = np.asarray(times(field, params, latents, s, r, BOUNDS)) / distance
+    np.testing.assert_allclose(ratio.min(), 0.5 / 5.9, rtol=1e-2)
+    np.testing.assert_allclose(ratio.max(), 1.5 / 1.3, rtol=1e-2)
 
 
 def test_constant_speed_is_exact_between_logarithmic_bounds():
@@ -296,6 +306,17 @@ def test_keeps_single_precision():
 def test_bad_sizes_are_refused(options, message, user_errors):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TravelTimeField(PairInvariant(B)), **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"forward_only": True}, {"form": "sub_riemannian"}]
+)
+def test_spaces_without_such_times_are_refused(options, user_errors):
+    space = dataclasses.replace(cases.SIDLING_CAR, **options)
+    with pytest.raises(ValueError, match="`space`"):
+        cases.tiny_travel_times(RelativePoint(space))
+    with pytest.raises(ValueError, match="`space`"):
+        SingleTravelTimeField(space)
 
 
 def test_arrays_that_do_not_fit_are_refused(user_errors):

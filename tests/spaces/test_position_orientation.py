@@ -289,6 +289,67 @@ def test_forward_motion_drops_derivatives_backwards(n):
     np.testing.assert_allclose(squared, there**2, rtol=1e-12)
 
 
+def geodesics_from_the_identity(weights, num, length, steps=100):
+    """Ends of geodesics by the Lie-Poisson equations of their momenta."""
+    rng = np.random.default_rng(0)
+    squares = np.square(weights)
+    p = rng.normal(size=(num, 3)) * weights * np.exp(rng.normal(size=(num, 3)))
+    p /= np.sqrt(np.sum(p**2 / squares, axis=1, keepdims=True))
+    state = np.concatenate([np.zeros((num, 3)), p], axis=1)
+
+    def rate(state):
+        _, _, theta, p1, p2, p3 = state.T
+        ahead, aside, turn = p1 / squares[0], p2 / squares[1], p3 / squares[2]
+        c, s = np.cos(theta), np.sin(theta)
+        return np.stack(
+            [
+                c * ahead - s * aside,
+                s * ahead + c * aside,
+                turn,
+                turn * p2,
+                -turn * p1,
+                aside * p1 - ahead * p2,
+            ],
+            axis=1,
+        )
+
+    h = length / steps
+    for _ in range(steps):
+        a = rate(state)
+        b = rate(state + h / 2 * a)
+        c = rate(state + h / 2 * b)
+        d = rate(state + h * c)
+        state = state + h / 6 * (a + 2 * b + 2 * c + d)
+    return state[:, :3]
+
+
+@pytest.mark.parametrize("xi", [0.2, 1.0])
+@pytest.mark.parametrize("eps", [0.1, 0.5])
+def test_lengths_of_geodesics_lie_within_the_stated_ratio(xi, eps):
+    space = PositionOrientation(2, xi=xi, eps=eps)
+    least, _ = space.distance_ratio
+    ratios = []
+    for length in (0.3, 0.6, 1.0):
+        ends = geodesics_from_the_identity((xi, xi / eps, 1.0), 2000, length)
+        distance = np.asarray(space.distance(jnp.zeros(3), jnp.asarray(ends)))
+        ratios.append(length / distance)
+    # The lower end is not far off: 0.56 for xi = 0.2, eps = 0.1.
+    assert least <= np.min(ratios) < 1
+    assert (xi, eps) != (0.2, 0.1) or np.min(ratios) < 0.6
+    # Some geodesics are longer than the distance, but not those to close points.
+    assert np.max(ratios[0]) < 1.05
+
+
+def test_ratios_of_other_forms_to_the_distance():
+    def ratio(**options):
+        return PositionOrientation(2, xi=0.7, **options).distance_ratio
+
+    assert ratio(eps=1.0) == (1, 1)
+    assert ratio(eps=0.2, form="half_angle") == (0.2, 1.5)
+    assert ratio(eps=0.25, form="lower_bound") == (1, 4)
+    assert ratio(eps=0.2, form="sub_riemannian") == (0, np.inf)
+
+
 def test_wrong_options_are_refused():
     with pytest.raises(ValueError, match="`form` must be one of"):
         PositionOrientation(2, form="exact")
