@@ -20,6 +20,7 @@ from eqjax.eikonal._metrics import (
 )
 from eqjax.eikonal._multi_source import earliest_arrival as earliest_arrival
 from eqjax.eikonal._pair_invariants import PairInvariant as PairInvariant
+from eqjax.eikonal._pairs import resample_pairs as resample_pairs
 from eqjax.eikonal._pairs import sample_pairs as sample_pairs
 from eqjax.eikonal._penalty import roughness as roughness
 from eqjax.eikonal._protocol import ErrorStatistics as ErrorStatistics

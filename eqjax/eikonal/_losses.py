@@ -61,6 +61,7 @@ def residual_loss(
     speed_bounds: Float[Array, "2"],
     *,
     penalty: Penalty = "abs",
+    weights: Float[Array, " pairs"] | None = None,
     chunk_size: int | None = None,
 ) -> Float[Array, ""]:
     """Mean over pairs of the penalized eikonal residual, summed over both ends.
@@ -74,6 +75,8 @@ def residual_loss(
         speeds: Speeds at sources and receivers.
         speed_bounds: Smallest and largest speed of the velocity field.
         penalty: "abs" |x|, "log_cosh" log cosh x, or "square" x^2.
+        weights: The loss is the sum with these weights, e.g. of `resample_pairs`;
+            default: one over the number of pairs each.
         chunk_size: Pairs per chunk; value and gradient then need the memory of one
             chunk, and the loss can be differentiated once only.
 
@@ -102,22 +105,31 @@ def residual_loss(
     check_choice("penalty", penalty, ("abs", "log_cosh", "square"))
     num_pairs = _check_pairs(field, sources, receivers)
     check_shape("speeds", speeds, (num_pairs, 2))
+    share = jnp.ones(num_pairs, speeds.dtype)
+    if weights is not None:
+        check_shape("weights", weights, (num_pairs,))
+        share = num_pairs * weights
     prepared = field.prepare(params, latents)
 
     def one(args: Any, pair: Any) -> Array:
         params, prepared, speed_bounds = args
-        source, receiver, speeds = pair
+        source, receiver, speeds, share = pair
         residual = eikonal_residual(
             field, params, prepared, source, receiver, speeds, speed_bounds
         )
         if penalty == "abs":
-            return jnp.sum(jnp.abs(residual))
-        if penalty == "square":
-            return jnp.sum(residual**2)
-        return jnp.sum(jnp.logaddexp(residual, -residual) - math.log(2))
+            penalized = jnp.abs(residual)
+        elif penalty == "square":
+            penalized = residual**2
+        else:
+            penalized = jnp.logaddexp(residual, -residual) - math.log(2)
+        return share * jnp.sum(penalized)
 
     return mean_in_chunks(
-        one, (params, prepared, speed_bounds), (sources, receivers, speeds), chunk_size
+        one,
+        (params, prepared, speed_bounds),
+        (sources, receivers, speeds, share),
+        chunk_size,
     )
 
 

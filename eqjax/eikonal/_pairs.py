@@ -7,9 +7,9 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
-from eqjax._core._checks import check_condition, check_size
+from eqjax._core._checks import check_condition, check_shape, check_size
 from eqjax.spaces import Domain, Space
 
 
@@ -81,3 +81,62 @@ def sample_pairs(
     direction /= space.dual_norm(starts, covector)[:, None]
     near = space.exp(starts, jnp.exp(length) * direction)
     return sources, receivers.at[:num_near].set(domain.project(near))
+
+
+def resample_pairs(
+    scores: Float[Array, "candidates"], num_pairs: int, *, key: Key[Array, ""]
+) -> tuple[Int[Array, "pairs"], Float[Array, "pairs"]]:
+    """Which of many candidate pairs to train on: those with large scores more often.
+
+    Drawn without replacement, one after the other with probabilities proportional to
+    the scores, at once by adding Gumbel noise to their logarithms and taking the k
+    largest sums. With kappa the largest sum left out and n candidates of which pair i
+    has the share p_i of the scores, sum_i w_i f_i with
+
+        w_i = 1 / (n q_i),  q_i = 1 - exp(-p_i exp(-kappa)),
+
+    has the expectation mean_i f_i over all candidates, whatever f.
+
+    Args:
+        scores: Non-negative, e.g. |residual| of every candidate plus a tenth of their
+            mean: a score close to 0 has a large weight when it is drawn.
+        num_pairs: How many to keep, fewer than there are candidates.
+        key: Random key.
+
+    Returns:
+        Their numbers, and the weights w for `residual_loss`; no gradient flows to
+        the scores. Candidates with the score 0 are not drawn before all others, and
+        then have the weight 0: their share of the mean is lost.
+
+    Raises:
+        ValueError: If `num_pairs` is not below the number of candidates.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from eqjax import eikonal
+        >>> scores = jnp.array([1.0, 1.0, 8.0, 1.0])
+        >>> index, weights = eikonal.resample_pairs(scores, 2, key=jax.random.key(1))
+        >>> index.tolist()
+        [2, 1]
+
+    References:
+        Kool, van Hoof, Welling, "Stochastic beams and where to find them", 2019,
+        section 4.2 (the weights). Nabian, Gladstone, Meidani, "Efficient training of
+        physics-informed neural networks via importance sampling", 2021.
+    """
+    check_size("num_pairs", num_pairs)
+    check_shape("scores", scores, (None,))
+    check_condition(
+        num_pairs < len(scores),
+        f"`num_pairs` must be below the number of candidates, {len(scores)}, got "
+        f"{num_pairs}. Score more candidates.",
+    )
+    scores = jax.lax.stop_gradient(scores)
+    share = scores / jnp.sum(scores)
+    noise = jax.random.gumbel(key, scores.shape, scores.dtype)
+    order, index = jax.lax.top_k(jnp.log(share) + noise, num_pairs + 1)
+    index, kappa = index[:-1], order[-1]
+    chance = -jnp.expm1(-share[index] * jnp.exp(-kappa))
+    drawn = chance > 0
+    weights = jnp.where(drawn, 1 / (len(scores) * jnp.where(drawn, chance, 1)), 0)
+    return index, weights

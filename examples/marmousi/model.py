@@ -21,10 +21,14 @@ MARGIN = 0.02  # of the speeds' bounds
 
 @dataclass(frozen=True)
 class Model:
-    """Speeds in km/s at the nodes of a square centered at 0; lengths in km."""
+    """Speeds in km/s at the nodes of a square centered at 0; lengths in km.
+
+    `test_nodes` are the sources of the test, as nodes of 281 x 281.
+    """
 
     speeds: jax.Array
     spacing: float
+    test_nodes: tuple[tuple[int, int], ...] = SOURCES
 
     @property
     def half(self) -> float:
@@ -46,7 +50,7 @@ class Model:
     @property
     def sources(self) -> jax.Array:
         """The test sources."""
-        share = np.array(SOURCES) / (NUM_NODES - 1)
+        share = np.array(self.test_nodes) / (NUM_NODES - 1)
         return self.node(np.round(share * (len(self.speeds) - 1)))
 
     def node(self, index: Any) -> jax.Array:

@@ -1,6 +1,6 @@
 """Travel times between any two points of one complex velocity model.
 
-The two-point benchmark of the neural eikonal solver (NES): a smoothed part of the
+The benchmarks of the neural eikonal solver (NES): a smoothed part of the
 Marmousi model, one small network, errors at three sources against a refined grid
 solution. See README.md.
 """
@@ -40,6 +40,8 @@ class Config:
         pairs: Pairs of the eikonal residual per step; 0 for none.
         teacher_sources: Random sources whose grid solutions teach; 0 for the residual
             alone, as published.
+        one_point: Only times from the source in the middle, by a smaller network on
+            the residual alone: the one-point benchmark.
         residual_weight: Weight of the residual beside the teacher's error.
         learning_rate: Of Adam at the start; it falls as a cosine.
         smoke: A run of seconds that only shows that everything works.
@@ -52,6 +54,7 @@ class Config:
     batch: int = 4_096
     pairs: int = 0
     teacher_sources: int = 300
+    one_point: bool = False
     residual_weight: float = 0.2
     learning_rate: float = 3e-3
     smoke: bool = False
@@ -80,6 +83,8 @@ def make_loss(
             s, r = eikonal.sample_pairs(
                 domain, field.space, config.pairs, near_share=0.1, key=key_pairs
             )
+            if config.one_point:
+                s = jnp.broadcast_to(model.sources, s.shape)
             speed = jax.vmap(lambda x: model.velocity.at(arrays["speeds"], x))
             speeds = jnp.stack([speed(s), speed(r)], axis=-1)
             weight = config.residual_weight if config.teacher_sources else 1.0
@@ -154,6 +159,9 @@ def main(config: Config) -> None:
     if config.smoke:
         jax.config.update("jax_disable_most_optimizations", True)
         config = replace(config, steps=3, batch=16, pairs=8, teacher_sources=2)
+    if config.one_point:
+        pairs = config.pairs or 4_096
+        config = replace(config, teacher_sources=0, pairs=pairs)
     try:
         model = load(config.data, every=8 if config.smoke else 1)
     except (OSError, ValueError) as error:
@@ -162,6 +170,9 @@ def main(config: Config) -> None:
     field = eikonal.SingleTravelTimeField(
         spaces.Euclidean(2), scale=model.half, frequency=3.0
     )
+    if config.one_point:
+        model = replace(model, test_nodes=((140, 140),))
+        field = replace(field, hidden=50, num_layers=4)
     reference = model.reference(2 if config.smoke else 8)
     coarser = model.reference(1 if config.smoke else 4)
     evaluate = jax.jit(partial(model.neural_times, field))

@@ -18,6 +18,7 @@ PARAMS = cases.random_params(FIELD, 0)
 LATENTS = cases.random_latents(B, 1)
 SOURCES, RECEIVERS = (cases.random_points(B.space, 7, seed) for seed in (2, 3))
 SPEEDS = jnp.asarray(np.random.default_rng(4).uniform(1.3, 5.9, (7, 2)))
+WEIGHTS = jnp.asarray(np.random.default_rng(5).uniform(0.0, 1.0, 7))
 TIMES = B.space.distance(SOURCES, RECEIVERS) / 3.1
 BOUNDS = jnp.array([1.3, 5.9])
 
@@ -54,6 +55,7 @@ def compiled_losses(*arguments):
     return {
         "default": eikonal.residual_loss(*arguments),
         "chunks": eikonal.residual_loss(*arguments, chunk_size=3),
+        "weights": eikonal.residual_loss(*arguments, weights=WEIGHTS),
         **{
             penalty: eikonal.residual_loss(*arguments, penalty=penalty)
             for penalty in ("abs", "square", "log_cosh")
@@ -66,6 +68,7 @@ def test_loss_is_the_mean_over_pairs_of_the_sum_over_ends():
     formulas = {
         "default": np.abs(x),
         "chunks": np.abs(x),
+        "weights": 7 * np.asarray(WEIGHTS)[:, None] * np.abs(x),
         "abs": np.abs(x),
         "square": x**2,
         "log_cosh": np.logaddexp(x, -x) - np.log(2),

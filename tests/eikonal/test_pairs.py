@@ -102,3 +102,35 @@ def test_pairs_have_the_asked_dtype():
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         sample(Ball(2), Euclidean(2), **options)
+
+
+def test_resampled_pairs_estimate_the_mean_of_all():
+    scores = jnp.array([0.1, 3.0, 0.7, 0.2, 1.5, 0.4])
+    values = jnp.array([2.0, -1.0, 5.0, 0.3, 0.7, 11.0])
+
+    @jax.jit
+    def estimates(keys):
+        def one(key):
+            index, weights = eikonal.resample_pairs(scores, 3, key=key)
+            return jnp.sum(weights * values[index]), jnp.bincount(index, length=6)
+
+        return jax.vmap(one)(keys)
+
+    found, counts = estimates(jax.random.split(KEY, 40_000))
+    # No number is drawn twice, and large scores are drawn most.
+    assert np.max(counts) == 1
+    assert np.array_equal(np.argsort(np.sum(counts, axis=0)), np.argsort(scores))
+    error = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found) - np.mean(values)) < 4 * error < 0.2
+
+
+def test_candidates_without_a_score_come_last_and_count_nothing():
+    scores = jnp.array([0.0, 2.0, 0.0, 1.0])
+    index, weights = eikonal.resample_pairs(scores, 3, key=KEY)
+    assert set(index[:2].tolist()) == {1, 3}
+    np.testing.assert_allclose(weights, [0.25, 0.25, 0])
+
+
+def test_too_few_candidates_are_refused(user_errors):
+    with pytest.raises(ValueError, match="`num_pairs` must be below the number"):
+        eikonal.resample_pairs(jnp.ones(3), 3, key=KEY)
