@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from problem import VELOCITY, Problem, solved_pairs
-from training import DOMAIN, MOVES, Preset, residual_loss
+from problem import Problem, Setting
+from training import Preset, residual_loss
 
 from eqjax import eikonal, fitting
 
@@ -17,6 +17,7 @@ FIT_PAIRS = 256  # of Adam, fresh in every step
 
 
 def adam(
+    setting: Setting,
     field: eikonal.TravelTimeField,
     preset: Preset,
     params: Any,
@@ -37,17 +38,20 @@ def adam(
     )
     few = replace(preset, num_pairs=FIT_PAIRS, chunk_size=None)
     return fitting.autodecode(
-        lambda params, z, key: residual_loss(field, few, params, z, (example, key)),
+        lambda params, z, key: residual_loss(
+            setting, field, few, params, z, (example, key)
+        ),
         optimizer,
         params,
         start,
         jax.random.split(key, num_steps),
         num_steps=num_steps,
-        **MOVES,
+        **setting.moves,
     ).latents
 
 
 def newton_on_residual(
+    setting: Setting,
     field: eikonal.TravelTimeField,
     params: Any,
     start: Any,
@@ -57,9 +61,6 @@ def newton_on_residual(
     key: jax.Array,
 ) -> Any:
     """Gauss-Newton on the Hamiltonian's residual at the same pairs in every step."""
-    s, r = eikonal.sample_pairs(DOMAIN, field.space, num_pairs, key=key)
-    speed = jax.vmap(lambda x: VELOCITY.at(example.speeds, x))
-    speeds = jnp.stack([speed(s), speed(r)], axis=-1)
 
     def residuals(params: Any, z: Any, pair: Any) -> jax.Array:
         s, r, speeds = pair
@@ -72,14 +73,15 @@ def newton_on_residual(
         residuals,
         params,
         start,
-        (s, r, speeds),
+        setting.pairs(example.speeds, num_pairs, key),
         num_steps=num_steps,
         robust="l1",
-        **MOVES,
+        **setting.moves,
     ).latents
 
 
 def newton_on_times(
+    setting: Setting,
     field: eikonal.TravelTimeField,
     params: Any,
     start: Any,
@@ -102,7 +104,7 @@ def newton_on_times(
         residuals,
         params,
         start,
-        solved_pairs(example.speeds, num_sources, num_pairs, key),
+        setting.solved_pairs(example.speeds, num_sources, num_pairs, key),
         num_steps=num_steps,
-        **MOVES,
+        **setting.moves,
     ).latents

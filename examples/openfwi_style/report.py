@@ -10,57 +10,72 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from problem import NUM_NODES, VELOCITY, Problem, grid_times, make_problem, nodes
+from problem import Problem, Setting, make_problem
 
 from eqjax import eikonal
-
-TOP = 5  # sources along the top
-INSIDE = 3  # sources per axis inside
-STRIDE = 3  # of the receivers
 
 
 class Test(NamedTuple):
     """Unseen fields and the times that they are measured by.
 
     Attributes:
+        setting: Their box.
         problem: Their speeds.
-        sources: (fields, sources, 2).
-        times: Reference at every third node, (fields, sources, 24, 24).
+        sources: (sources, dim), those of "full" before those of "top".
+        num_top: How many lie at the surface.
+        thin: Every how many nodes there is a receiver.
+        times: Reference, (fields, sources, *receivers).
+        unrefined: RE of the data's own grid, per field.
+        error: RE of the reference with half its refinement, per field.
     """
 
+    setting: Setting
     problem: Problem
     sources: jax.Array
+    num_top: int
+    thin: int
     times: jax.Array
+    unrefined: np.ndarray
+    error: np.ndarray
+
+    @property
+    def receivers(self) -> jax.Array:
+        """(*receivers, dim)."""
+        return self.setting.nodes[(slice(None, None, self.thin),) * self.setting.dim]
+
+    def first(self, count: int) -> Test:
+        """The first fields."""
+        problem = jax.tree.map(lambda leaf: leaf[:count], self.problem)
+        return self._replace(problem=problem, times=self.times[:count])
 
 
-def sources() -> jax.Array:
-    """Five sources along the top, and a grid of nine inside."""
-    x = jnp.linspace(-0.9, 0.9, TOP)
-    top = jnp.stack([x, jnp.full(TOP, 1.0)], axis=-1)
-    y = jnp.linspace(-0.7, 0.7, INSIDE)
-    inside = jnp.stack(jnp.meshgrid(y, y, indexing="ij"), axis=-1).reshape(-1, 2)
-    return jnp.concatenate([top, inside])
+def make_test(setting: Setting, speeds: jax.Array, factor: int, thin: int) -> Test:
+    """Reference times on the grid refined `factor` times, v linear between nodes.
 
-
-def make_test(speeds: jax.Array, factor: int) -> Test:
-    """Reference times on the grid refined `factor` times, v linear between nodes."""
-    everywhere = jnp.broadcast_to(sources()[None], (len(speeds), TOP + INSIDE**2, 2))
-    return Test(
-        make_problem(speeds), everywhere, refined_times(speeds, everywhere, factor)
+    Every `thin`-th source of the "full" protocol in both axes, and every `thin`-th
+    node as a receiver; 1 is the protocol itself.
+    """
+    grid, dim = setting.velocity, setting.dim
+    thinned = (slice(None, None, thin),) * dim
+    top = eikonal.protocol_sources(grid, "top", surface="last")
+    inside = eikonal.protocol_sources(grid, "full")
+    per_axis = (-(-setting.num_nodes // 5),) * dim
+    inside = inside.reshape(*per_axis, dim)[thinned].reshape(-1, dim)
+    sources = jnp.asarray(np.concatenate([inside, top]), speeds.dtype)
+    solve = jax.jit(
+        lambda speed: eikonal.reference_times(grid, speed, sources, factor=factor)
     )
-
-
-@partial(jax.jit, static_argnames="factor")
-def refined_times(speeds: jax.Array, sources: jax.Array, factor: int) -> jax.Array:
-    """Times at every third node of the unrefined grid."""
-
-    def of_one(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-        speed, points = pair
-        fine = VELOCITY.refine(speed, factor)
-        times = grid_times(fine[None], points[None])[0]
-        return times[:, :: STRIDE * factor, :: STRIDE * factor]
-
-    return jax.lax.map(of_one, (speeds, sources))
+    found = [solve(speed) for speed in speeds]
+    return Test(
+        setting,
+        make_problem(speeds),
+        sources,
+        len(top),
+        thin,
+        jnp.stack([one.times[:, *thinned] for one in found]),
+        np.array([one.unrefined_error for one in found]),
+        np.array([one.error for one in found]),
+    )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -69,75 +84,60 @@ def neural_times(
     params: Any,
     latents: Any,
     sources: jax.Array,
+    receivers: jax.Array,
     bounds: jax.Array,
 ) -> jax.Array:
-    """Times of one field's latents from sources to every third node."""
+    """Times of one field's latents from sources (s, dim) to receivers (*r, dim)."""
     prepared = field.prepare(params, latents)
-    receivers = nodes()[::STRIDE, ::STRIDE].reshape(-1, 2)
+    flat = receivers.reshape(-1, receivers.shape[-1])
 
     def to_all(source: jax.Array) -> jax.Array:
-        return jax.vmap(lambda r: field.times(params, prepared, source, r, bounds))(
-            receivers
-        )
+        times = partial(field.times, params, prepared, source)
+        return jax.vmap(lambda r: times(r, bounds))(flat)
 
-    num = -(-NUM_NODES // STRIDE)
-    return jax.lax.map(to_all, sources).reshape(-1, num, num)
+    return jax.lax.map(to_all, sources).reshape(-1, *receivers.shape[:-1])
 
 
 def errors(
-    field: Any, params: Any, latents: Any, test: Test, i: int
-) -> tuple[float, float, float]:
-    """RE and RMAE of all sources, and RE of those along the top, of field i."""
-    times = neural_times(
-        field, params, latents, test.sources[i], test.problem.bounds[i]
+    field: Any, params: Any, fitted: list[Any], test: Test
+) -> tuple[eikonal.TravelTimeErrors, eikonal.TravelTimeErrors]:
+    """Errors of the pairs of "full" and of those of "top", over all fields."""
+    times = jnp.stack(
+        [
+            neural_times(field, params, latents, test.sources, test.receivers, bounds)
+            for latents, bounds in zip(fitted, test.problem.bounds, strict=True)
+        ]
     )
-    return _errors(times, test.times[i])
-
-
-def _errors(times: jax.Array, reference: jax.Array) -> tuple[float, float, float]:
+    split = len(test.sources) - test.num_top
     return (
-        float(eikonal.relative_error(times, reference)),
-        float(eikonal.relative_mean_absolute_error(times, reference)),
-        float(eikonal.relative_error(times[:TOP], reference[:TOP])),
+        eikonal.travel_time_errors(times[:, :split], test.times[:, :split]),
+        eikonal.travel_time_errors(times[:, split:], test.times[:, split:]),
     )
 
 
-def grid_errors(test: Test) -> np.ndarray:
-    """Of the solver on the unrefined grid, the reference of the publications."""
-    coarse = refined_times(test.problem.speeds, test.sources, 1)
-    return np.array(list(map(_errors, coarse, test.times)))
-
-
-def reference_error(test: Test) -> float:
-    """RE between the reference and the one of half the refinement."""
-    half = refined_times(test.problem.speeds, test.sources, 4)
-    return float(
-        np.mean([_errors(*pair)[0] for pair in zip(half, test.times, strict=True)])
-    )
-
-
-def summary(found: np.ndarray) -> dict[str, Any]:
+def summary(errors: np.ndarray) -> dict[str, float]:
     """Mean, median and 95th percentile over fields."""
     return {
-        name: {
-            "mean": round(float(np.mean(column)), 5),
-            "median": round(float(np.median(column)), 5),
-            "95 %": round(float(np.percentile(column, 95)), 5),
-        }
-        for name, column in zip(("RE", "RMAE", "RE top"), found.T, strict=True)
+        "mean": round(float(np.mean(errors)), 5),
+        "median": round(float(np.median(errors)), 5),
+        "95 %": round(float(np.percentile(errors, 95)), 5),
     }
 
 
 def draw(field: Any, params: Any, latents: Any, test: Test, path: Path) -> None:
     """Speed, times of the grid and of the field, and their difference."""
-    example = jax.tree.map(lambda leaf: leaf[0], test)
-    source = TOP + INSIDE**2 // 2  # in the middle
+    speed, bounds = test.problem.speeds[0], test.problem.bounds[0]
+    source = (len(test.sources) - test.num_top) // 2  # in the middle
     times = neural_times(
-        field, params, latents, example.sources, example.problem.bounds
-    )[source]
-    reference = example.times[source]
+        field, params, latents, test.sources[source][None], test.receivers, bounds
+    )[0]
+    reference = test.times[0, source]
+    if test.setting.dim == 3:  # the section through the middle
+        speed, times, reference = (
+            values[:, values.shape[1] // 2] for values in (speed, times, reference)
+        )
     panels = {
-        "speed": example.problem.speeds,
+        "speed": speed,
         "refined grid": reference,
         "neural field": times,
         "difference": times - reference,

@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import fits
+import compare
 import jax
 import jax.numpy as jnp
-import numpy as np
+import meta
 import problem
 import report
 import training
@@ -27,8 +26,17 @@ from rich.console import Console
 
 from eqjax import data, train
 
-# Of contexts and of poses.
-ADAM_RATES = ((0.01, 0.001), (0.03, 0.003), (0.1, 0.003), (0.1, 0.01))
+Family = Literal[
+    "all",
+    "layered_a",
+    "layered_b",
+    "curved_a",
+    "curved_b",
+    "faulted_a",
+    "faulted_b",
+    "style_a",
+    "style_b",
+]
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,9 @@ class Config:
     """A backbone for velocity fields, and fits of unseen ones.
 
     Attributes:
-        kind: Family of random fields: layered, curved, faulted or style.
-        variant: a, the easier one, or b.
+        dim: 2, on 70 x 70 nodes, or 3, on 26 x 26 x 26.
+        family: Random fields: kind (layered, curved, faulted, style) and variant (a,
+            the easier one, or b), or all eight in turn.
         data: A file of the OpenFWI benchmark, of which the first fields train and the
             last ones test; default: random fields.
         preset: Sizes and rates, see training.py.
@@ -46,34 +55,41 @@ class Config:
         steps: Number of training steps.
         num_train: Fields to train on.
         num_test: Unseen fields that are fitted.
-        num_compared: Of these, how many are also fitted by Adam.
+        num_compared: Of these, how many are also fitted by the other methods.
+        thin: Errors are taken from every how many sources and receivers of the
+            published protocol per axis; 1 is all of them.
+        meta_steps: Steps in which five steps of a fit are learned; 0 for none.
         smoke: A run of seconds that only shows that everything works.
         seed: Of fields, initialization and batches.
     """
 
-    kind: Literal["layered", "curved", "faulted", "style"] = "style"
-    variant: Literal["a", "b"] = "a"
+    dim: Literal[2, 3] = 2
+    family: Family = "all"
     data: Path | None = None
     preset: Literal["small", "e_nes", "smoke"] = "small"
     backbone: Path | None = None
     out: Path = Path("runs/openfwi_style")
-    steps: int = 10_000
-    num_train: int = 40
-    num_test: int = 100
-    num_compared: int = 6
+    steps: int = 16_000
+    num_train: int = 160
+    num_test: int = 104
+    num_compared: int = 8
+    thin: int = 3
+    meta_steps: int = 300
     smoke: bool = False
     seed: int = 0
 
 
-def load(config: Config) -> tuple[jax.Array, jax.Array]:
-    """Speeds to train on and unseen ones, (fields, 70, 70) on [-1, 1]^2."""
+def load(config: Config, setting: problem.Setting) -> tuple[jax.Array, jax.Array]:
+    """Speeds to train on and unseen ones, (fields, *nodes)."""
     if config.data is None:
-        make = partial(problem.make_fields, config.kind, config.variant)
+        make = partial(problem.make_fields, setting, config.family)
         # Seeds of both sets differ, whatever their sizes.
         return (
             make(config.num_train, 2 * config.seed),
             make(config.num_test, 2 * config.seed + 1),
         )
+    if config.dim != 2:
+        raise ValueError("`--data` holds two-dimensional fields: `--dim` must be 2.")
     found = jnp.asarray(data.read_openfwi(config.data, convention="e_nes").velocity)
     if len(found) < config.num_train + config.num_test:
         raise ValueError(
@@ -84,7 +100,12 @@ def load(config: Config) -> tuple[jax.Array, jax.Array]:
 
 
 def trained(
-    config: Config, field: Any, preset: training.Preset, speeds: jax.Array, say: Any
+    config: Config,
+    setting: problem.Setting,
+    field: Any,
+    preset: training.Preset,
+    speeds: jax.Array,
+    say: Any,
 ) -> tuple[Any, Any, float]:
     """Parameters, mean latents, and the seconds that they took."""
     start = time.perf_counter()
@@ -95,82 +116,11 @@ def trained(
             seconds = time.perf_counter() - start
             say(f"step {i}: loss {float(jnp.mean(losses)):.4f}, {seconds:.0f} s")
 
-    state = training.train(field, preset, known, config.steps, config.seed, progress)
+    state = training.train(
+        setting, field, preset, known, config.steps, config.seed, progress
+    )
     mean = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), state.table)
     return state.params, mean, time.perf_counter() - start
-
-
-def methods(field: Any, smoke: bool) -> dict[str, Callable]:
-    """Fits of one field: (params, start, example, key) -> latents."""
-    pairs = 16 if smoke else 1024
-    found: dict[str, Callable] = {}
-    for steps in (2,) if smoke else (5, 10, 20):
-        found[f"Gauss-Newton {steps}, grid times"] = lambda p, z, e, key, steps=steps: (
-            fits.newton_on_times(field, p, z, e, steps, pairs, 16, key)
-        )
-    if smoke:
-        return found
-    for steps in (10, 20):
-        found[f"Gauss-Newton {steps}, residual"] = lambda p, z, e, key, steps=steps: (
-            fits.newton_on_residual(field, p, z, e, steps, pairs, key)
-        )
-    found["Gauss-Newton 10, grid times, then 10, residual"] = lambda p, z, e, key: (
-        fits.newton_on_residual(
-            field,
-            p,
-            fits.newton_on_times(field, p, z, e, 10, pairs, 16, key),
-            e,
-            10,
-            pairs,
-            key,
-        )
-    )
-    return found
-
-
-def adam_method(field: Any, preset: training.Preset, steps: int) -> Callable:
-    """Adam with rates as a further argument."""
-    return lambda p, z, e, key, rates: fits.adam(
-        field, preset, p, z, e, steps, rates, key
-    )
-
-
-def measure(
-    fit: Callable, params: Any, start: Any, test: report.Test, field: Any, *more: Any
-) -> tuple[dict[str, Any], Any]:
-    """Errors of a method on every field, its seconds per field, and the latents.
-
-    The key of field i is the same for every method.
-    """
-    run, seconds, errors, fitted = jax.jit(fit), [], [], []
-    for i in range(len(test.problem.speeds)):
-        example = jax.tree.map(lambda leaf, i=i: leaf[i], test.problem)
-        key = jax.random.fold_in(jax.random.key(99), i)
-        if i == 0:
-            jax.block_until_ready(run(params, start, example, key, *more))
-        begin = time.perf_counter()
-        latents = jax.block_until_ready(run(params, start, example, key, *more))
-        seconds.append(time.perf_counter() - begin)
-        errors.append(report.errors(field, params, latents, test, i))
-        fitted.append(latents)
-    table = report.summary(np.array(errors))
-    table["RE of fields"] = [round(row[0], 5) for row in errors]
-    table["seconds_per_field"] = round(float(np.median(seconds)), 3)
-    return table, fitted
-
-
-def line(name: str, table: dict[str, Any], count: int) -> str:
-    """What a method reached, for people."""
-    few = float(np.mean(table["RE of fields"][:count]))
-    return (
-        f"{name}: RE {table['RE']['mean']:.4f} of all, {few:.4f} of the first {count}; "
-        f"{table['seconds_per_field']} s a field"
-    )
-
-
-def first(test: report.Test, count: int) -> report.Test:
-    """The first fields of a test set."""
-    return report.Test(*jax.tree.map(lambda leaf: leaf[:count], tuple(test)))
 
 
 def main(config: Config) -> None:
@@ -182,15 +132,18 @@ def main(config: Config) -> None:
             config, preset="smoke", steps=4, num_train=8, num_test=2, num_compared=1
         )
     preset = training.PRESETS[config.preset]
-    field = training.make_field(preset)
+    setting = problem.Setting(config.dim, 70 if config.dim == 2 else 26)
+    field = training.make_field(setting, preset)
     try:
-        speeds, unseen = load(config)
+        speeds, unseen = load(config, setting)
     except (OSError, ValueError) as error:
         console.print(str(error))
         sys.exit(2)
     config.out.mkdir(parents=True, exist_ok=True)
     if config.backbone is None:
-        params, start, seconds = trained(config, field, preset, speeds, console.print)
+        params, start, seconds = trained(
+            config, setting, field, preset, speeds, console.print
+        )
         with train.Checkpoints(config.out / "backbone", every=1, spec=field) as folder:
             stored = {"params": params, "latents": start}
             folder.save(config.steps, stored, force=True)
@@ -198,38 +151,58 @@ def main(config: Config) -> None:
         # A backbone of another spec is refused.
         path = config.backbone / "backbone"
         with train.Checkpoints(path, every=1, spec=field) as folder:
-            make = partial(training.begin, field, preset)
+            make = partial(training.begin, setting, field, preset)
             found = folder.restore(jax.eval_shape(make, jax.random.key(0)))
         params, start, seconds = found["params"], found["latents"], 0.0
-    test = report.make_test(unseen, 2 if config.smoke else 8)
+    factor = 2 if config.smoke else 8 if config.dim == 2 else 4
+    test = report.make_test(setting, unseen, factor, config.thin)
+    few = test.first(config.num_compared)
     result: dict[str, Any] = {
         "field": str(field),
         "training_seconds": round(seconds, 1),
         "weights": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "reference_error": report.reference_error(first(test, 2)),
-        "grid_error": report.summary(report.grid_errors(test)),
+        "RE of the reference": report.summary(test.error),
+        "RE of the unrefined grid": report.summary(test.unrefined),
         "fits": {},
     }
-    fitted: list[Any] = []
-    for name, fit in methods(field, config.smoke).items():
-        # The last one is drawn.
-        table, fitted = measure(fit, params, start, test, field)
+
+    def note(name: str, table: dict[str, Any]) -> None:
         result["fits"][name] = table
-        console.print(line(name, table, config.num_compared))
-    few = first(test, config.num_compared)
-    candidates = ADAM_RATES[:1] if config.smoke else ADAM_RATES
-    for steps in (2,) if config.smoke else (100, 300, 1_000):
-        fit = adam_method(field, preset, steps)
-        tables = {
-            rates: measure(fit, params, start, few, field, rates)[0]
-            for rates in candidates
-        }
-        # Longer runs are costly: only the two best of the next shorter one.
-        candidates = sorted(tables, key=lambda r: tables[r]["RE"]["mean"])[:2]
-        rates, best = min(tables.items(), key=lambda item: item[1]["RE"]["mean"])
-        result["fits"][f"Adam {steps}, best rates {rates}"] = best
-        name = f"Adam {steps}, best rates {rates}"
-        console.print(line(name, best, config.num_compared))
+        means = f"RE {table['RE']['mean']:.4f}, top {table['RE top']['mean']:.4f}"
+        count, each = len(table["RE of fields"]), table["seconds_per_field"]
+        console.print(f"{name}: {means} of {count} fields; {each} s each")
+
+    *others, (best, fit) = compare.methods(setting, field, config.smoke).items()
+    for name, other in others:
+        note(
+            f"{name}, few fields", compare.measure(other, params, start, few, field)[0]
+        )
+    for name, table in compare.adam_table(
+        field, preset, params, start, few, config.smoke
+    ):
+        note(f"{name}, few fields", table)
+    if config.meta_steps:
+        begin = time.perf_counter()
+        learned, losses = meta.learn(
+            setting,
+            field,
+            preset,
+            params,
+            start,
+            problem.make_problem(speeds),
+            4 if config.smoke else config.meta_steps,
+            config.seed,
+        )
+        result["meta_training_seconds"] = round(time.perf_counter() - begin, 1)
+        console.print(f"loss of learned steps: {losses[0]:.4f} to {losses[-1]:.4f}")
+        learned_steps = partial(meta.fit, setting, field, preset)
+        note(
+            "Meta-SGD 5",
+            compare.measure(learned_steps, params, learned, test, field)[0],
+        )
+    table, fitted = compare.measure(fit, params, start, test, field)
+    note(best, table)
+    result["families"] = compare.per_family(table, config.family)
     report.draw(field, params, fitted[0], test, config.out / "times.png")
     (config.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     console.print(f"see {config.out}")

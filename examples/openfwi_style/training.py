@@ -11,16 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from problem import VELOCITY, Problem
+from problem import Problem, Setting
 
-from eqjax import eikonal, fields, fitting, groups, spaces
-
-POSES = groups.SE(2)
-DOMAIN = spaces.Box((-1.0, -1.0), (1.0, 1.0))
-MOVES: dict[str, Any] = {
-    "retract": partial(fields.retract_latents, POSES),
-    "zero_tangent": partial(fields.zero_tangent, POSES),
-}
+from eqjax import eikonal, fields, fitting
 
 
 @dataclass(frozen=True)
@@ -58,29 +51,32 @@ PRESETS = {
 }
 
 
-def make_field(preset: Preset) -> eikonal.TravelTimeField:
-    """Travel times that move with SE(2) poses."""
-    invariant = eikonal.PairInvariant(fields.RelativePose(POSES))
+def make_field(setting: Setting, preset: Preset) -> eikonal.TravelTimeField:
+    """Travel times that move with the poses."""
+    invariant = eikonal.PairInvariant(fields.RelativePose(setting.poses))
     return eikonal.TravelTimeField(
         invariant, context_dim=preset.context_dim, hidden=preset.hidden
     )
 
 
-def begin(field: eikonal.TravelTimeField, preset: Preset, key: jax.Array) -> Any:
+def begin(
+    setting: Setting, field: eikonal.TravelTimeField, preset: Preset, key: jax.Array
+) -> Any:
     """Parameters and latents that nothing has trained yet."""
     key_field, key_latents = jax.random.split(key)
     latents = fields.init_latents(
         field.space,
-        POSES,
+        setting.poses,
         num_latents=preset.num_latents,
         context_dim=preset.context_dim,
-        domain=DOMAIN,
+        domain=setting.domain,
         key=key_latents,
     )
     return {"params": jax.jit(field.init)(key=key_field), "latents": latents}
 
 
 def residual_loss(
+    setting: Setting,
     field: eikonal.TravelTimeField,
     preset: Preset,
     params: Any,
@@ -89,22 +85,18 @@ def residual_loss(
 ) -> jax.Array:
     """|H - 1| / 2 at both ends of fresh pairs of ONE field."""
     example, key = batch
-    s, r = eikonal.sample_pairs(DOMAIN, field.space, preset.num_pairs, key=key)
-    speed = jax.vmap(lambda x: VELOCITY.at(example.speeds, x))
-    speeds = jnp.stack([speed(s), speed(r)], axis=-1)
     return eikonal.residual_loss(
         field,
         params,
         latents,
-        s,
-        r,
-        speeds,
+        *setting.pairs(example.speeds, preset.num_pairs, key),
         example.bounds,
         chunk_size=preset.chunk_size,
     )
 
 
 def train(
+    setting: Setting,
     field: eikonal.TravelTimeField,
     preset: Preset,
     problem: Problem,
@@ -133,10 +125,10 @@ def train(
     )
 
     step = fitting.autodecode_step(
-        partial(residual_loss, field, preset),
+        partial(residual_loss, setting, field, preset),
         adam(preset.rate_params, num_steps),
         latents_optimizer,
-        **MOVES,
+        **setting.moves,
     )
 
     @partial(jax.jit, donate_argnums=0)
@@ -146,7 +138,7 @@ def train(
         return step.update(state, rows, (batch, keys))
 
     key_begin, key_steps = jax.random.split(jax.random.key(seed))
-    start = begin(field, preset, key_begin)
+    start = begin(setting, field, preset, key_begin)
     table = jax.tree.map(
         lambda leaf: jnp.repeat(leaf[None], num_fields, axis=0), start["latents"]
     )
