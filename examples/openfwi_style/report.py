@@ -115,7 +115,7 @@ def errors(
     )
 
 
-def summary(errors: np.ndarray) -> dict[str, float]:
+def summary(errors: np.ndarray | jax.Array) -> dict[str, float]:
     """Mean, median and 95th percentile over fields."""
     return {
         "mean": round(float(np.mean(errors)), 5),

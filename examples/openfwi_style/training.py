@@ -85,11 +85,14 @@ def residual_loss(
 ) -> jax.Array:
     """|H - 1| / 2 at both ends of fresh pairs of ONE field."""
     example, key = batch
+    s, r, speeds = setting.pairs(example.speeds, preset.num_pairs, key)
     return eikonal.residual_loss(
         field,
         params,
         latents,
-        *setting.pairs(example.speeds, preset.num_pairs, key),
+        s,
+        r,
+        speeds,
         example.bounds,
         chunk_size=preset.chunk_size,
     )
