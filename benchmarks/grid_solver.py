@@ -1,23 +1,32 @@
 """How accurate and how fast is the grid solver, beside fast marching codes?
 
-Accuracy: v = 1 + 1.5 x on the unit square, source at node (n // 4, n // 3), relative
-L2 error against the closed form acosh(1 + g^2 |s - r|^2 / (2 v_s v_r)) / g.
-Time: the same solves; a batch of 64 random layered models of 70^2 nodes against a loop
-of the peer; a gradient. Peers: eikonalfm (factored and plain), scikit-fmm. All in one
-process, in interleaved rounds, median; compilation and temporary memory apart.
+`single`: v = 1 + 1.5 x on the unit square and cube, source at node (n // 4, n // 3) and
+(n // 4, n // 3, n // 3); relative L2 error against the closed form
+acosh(1 + g^2 |s - r|^2 / (2 v_s v_r)) / g, and time. fteikpy takes v in cells and gives
+times at their corners: it has v at the centers of the cells between the same nodes.
+
+`batch`: 64 sources in as many models of 70^2 nodes (layers; with `--marmousi` crops of
+that model), against a loop of the peer: by `vmap`, one after another (`lax.map`), and
+both split over two devices, which are host threads here. RE is the mean relative L2
+error against the bilinear interpolant of the model on a grid 8 times finer, whose own
+error (4 times against 8 times) is given too.
+
+`gradient`: of a sum of times by velocity and source, against central differences; its
+time beside that of a solve, and its memory with few and with many rounds allowed.
 
     python benchmarks/grid_solver.py --out benchmarks/results/grid_solver.json
+
+fteikpy needs numba; if they are installed apart, `--peers` names their folder. With
+`--accelerator`, only 4,096 solves at once run, on whatever device JAX has.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
-import time
+import subprocess
+import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,129 +34,80 @@ import eikonalfm
 import jax
 import jax.numpy as jnp
 import numpy as np
-import skfmm
+from _grid_peers import PEERS, fteikpy_solver, problem
+from _measure import (
+    compiled,
+    environment,
+    finish,
+    median_times,
+    parser,
+    peer,
+    question,
+    rounded,
+)
+from jax.sharding import NamedSharding, PartitionSpec
 
-from eqjax.eikonal import GridEikonal, relative_error
+from eqjax.data import read_marmousi
+from eqjax.eikonal import GridEikonal, GridVelocity, relative_error
 
-GRADIENT = 1.5
-SIZES = (71, 141, 281, 561)
+SHAPES = [(n, n) for n in (71, 141, 281, 561)] + [(n, n, n) for n in (33, 65, 129)]
+DTYPES = ("float64", "float32")
+# Nodes from which on a solve takes seconds and is measured twice only.
+MANY_NODES = 10**6
 BATCH, BATCH_NODES = 64, 70
+REFERENCE_FACTOR = 8
+ACCELERATOR_BATCH = 4096
 
-
-def problem(n: int) -> dict[str, Any]:
-    """The linear model on n^2 nodes with its exact times."""
-    h = 1 / (n - 1)
-    axis = h * np.arange(n)
-    index = (n // 4, n // 3)
-    source = np.array(index) * h
-    velocity = np.ascontiguousarray(
-        np.broadcast_to(1 + GRADIENT * axis[:, None], (n, n))
-    )
-    distance = np.hypot(axis[:, None] - source[0], axis[None] - source[1])
-    speeds = velocity * (1 + GRADIENT * source[0])
-    exact = np.arccosh(1 + GRADIENT**2 * distance**2 / (2 * speeds)) / GRADIENT
-    return {
-        "h": h,
-        "index": index,
-        "source": source,
-        "velocity": velocity,
-        "distance": distance,
-        "exact": exact,
-    }
-
-
-def scikit_fmm(case: dict[str, Any], order: int) -> np.ndarray:
-    level = np.ones_like(case["velocity"])
-    level[case["index"]] = 0
-    times = skfmm.travel_time(level, case["velocity"], dx=case["h"], order=order)
-    return np.asarray(times)
-
-
-def eikonalfm_plain(case: dict[str, Any], order: int) -> np.ndarray:
-    h = (case["h"],) * 2
-    return eikonalfm.fast_marching(
-        case["velocity"], case["index"], h, 2 if order == 2 else 1
-    )
-
-
-def eikonalfm_factored(case: dict[str, Any], order: int) -> np.ndarray:
-    h = (case["h"],) * 2
-    tau = eikonalfm.factored_fast_marching(
-        case["velocity"], case["index"], h, 2 if order == 2 else 1
-    )
-    return tau * case["distance"]
-
-
-PEERS = {
-    "eikonalfm factored": eikonalfm_factored,
-    "eikonalfm plain": eikonalfm_plain,
-    "scikit-fmm": scikit_fmm,
-}
+Rows = dict[str, dict[str, Any]]
+Functions = dict[str, Callable[[], Any]]
 
 
 def error(times: np.ndarray, exact: np.ndarray) -> float:
-    return float(relative_error(jnp.asarray(times), jnp.asarray(exact)))
+    return rounded(float(relative_error(jnp.asarray(times), jnp.asarray(exact))))
 
 
-def compiled(fn: Callable, *args: Any) -> tuple[Callable, dict[str, float]]:
-    """A function compiled for its arguments, and what that took."""
-    lowered = jax.jit(fn).lower(*args)
-    start = time.perf_counter()
-    run = lowered.compile()
-    seconds = time.perf_counter() - start
-    memory = run.memory_analysis()
-    mebibytes = memory.temp_size_in_bytes / 2**20 if memory else float("nan")
-    return run, {"compile_s": round(seconds, 2), "temporary_mib": round(mebibytes, 2)}
-
-
-def median_times(
-    functions: dict[str, Callable[[], Any]], rounds: int
-) -> dict[str, dict[str, float]]:
-    """Median and least milliseconds of every function, in interleaved rounds."""
-    samples: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            samples[name].append(1e3 * (time.perf_counter() - start))
-    return {
-        # The first round warms up.
-        name: {
-            "median_ms": round(float(np.median(taken[1:])), 3),
-            "least_ms": round(min(taken[1:]), 3),
-        }
-        for name, taken in samples.items()
-    }
+def measured(rows: Rows, functions: Functions, rounds: int) -> Rows:
+    """The rows with the times of the functions of the same names."""
+    for name, taken in median_times(functions, rounds).items():
+        rows[name] = rows.get(name, {}) | taken
+    return rows
 
 
 def single_solves(rounds: int) -> dict[str, Any]:
     results: dict[str, Any] = {}
-    for n in SIZES:
-        case = problem(n)
-        functions: dict[str, Callable[[], Any]] = {}
-        rows: dict[str, dict[str, Any]] = {}
+    fteikpy = peer("fteikpy")
+    for shape in SHAPES:
+        case = problem(shape)
+        functions: Functions = {}
+        rows: Rows = {}
         for order in (1, 2):
-            solver = GridEikonal((n, n), (case["h"],) * 2, order=order)
-            for dtype in ("float64", "float32"):
+            solver = GridEikonal(shape, case["spacing"], order=order)
+            for dtype in DTYPES:
                 name = f"eqjax order {order} {dtype}"
                 args = case["velocity"].astype(dtype), case["source"].astype(dtype)
                 run, cost = compiled(solver.solve, *args)
                 solution = run(*args)
-                times = np.asarray(solution.times, np.float64)
                 rows[name] = {
-                    "relative_l2": error(times, case["exact"]),
+                    "relative_l2": error(
+                        np.asarray(solution.times, np.float64), case["exact"]
+                    ),
                     "num_rounds": int(solution.num_rounds),
                     "result": int(solution.result),
                     **cost,
                 }
                 functions[name] = lambda run=run, args=args: run(*args)
-            for peer, solve in PEERS.items():
-                name = f"{peer} order {order}"
-                rows[name] = {"relative_l2": error(solve(case, order), case["exact"])}
-                functions[name] = lambda s=solve, c=case, o=order: s(c, o)
-        for name, taken in median_times(functions, rounds).items():
-            rows[name] |= taken
-        results[f"{n}x{n}"] = rows
+            for other, solve in PEERS.items():
+                functions[f"{other} order {order}"] = lambda s=solve, c=case, o=order: (
+                    s(c, o)
+                )
+        if fteikpy is not None:
+            functions["fteikpy"] = fteikpy_solver(fteikpy, case)
+        for name, function in functions.items():
+            if name not in rows:
+                rows[name] = {"relative_l2": error(function(), case["exact"])}
+        few = case["velocity"].size > MANY_NODES
+        name = "x".join(map(str, shape))
+        results[name] = measured(rows, functions, 1 if few else rounds)
     return results
 
 
@@ -162,106 +122,237 @@ def layered_models(count: int, n: int) -> np.ndarray:
     return np.ascontiguousarray(np.stack(models))
 
 
-def batch_of_models(rounds: int) -> dict[str, Any]:
-    """One source in each of 64 layered models."""
-    n, h = BATCH_NODES, 1 / (BATCH_NODES - 1)
-    models = layered_models(BATCH, n)
-    index = np.random.default_rng(1).integers(0, n, (BATCH, 2))
+def marmousi_crops(path: Path, count: int, n: int) -> np.ndarray:
+    model = np.asarray(read_marmousi(path).velocity)
+    corners = np.random.default_rng(2).integers(
+        0, np.array(model.shape) - n + 1, (count, 2)
+    )
+    return np.stack([model[i : i + n, j : j + n] for i, j in corners])
+
+
+def marched(models: np.ndarray, indices: np.ndarray, factor: int = 1) -> np.ndarray:
+    """Times of eikonalfm on a finer grid, at the nodes of this one."""
+    n = models.shape[-1]
+    h = 1 / (n - 1)
+    grid = GridVelocity((n, n), (h, h))
+    fine_h = (h / factor,) * 2
+    fine = np.arange((n - 1) * factor + 1) * fine_h[0]
+    times = []
+    for model, index in zip(models, indices, strict=True):
+        speeds = np.asarray(grid.refine(jnp.asarray(model), factor))
+        tau = eikonalfm.factored_fast_marching(speeds, tuple(factor * index), fine_h, 2)
+        offsets = fine[:, None] - index[0] * h, fine[None] - index[1] * h
+        times.append((tau * np.hypot(*offsets))[::factor, ::factor])
+    return np.stack(times)
+
+
+def solve_all(solver: GridEikonal, split: bool, batched: bool) -> Callable[..., Any]:
+    """A batch of solves, at once or one by one, on one device or on all."""
+
+    def solve(velocities: Any, sources: Any) -> Any:
+        if batched:
+            return jax.vmap(solver.solve)(velocities, sources)
+        return jax.lax.map(lambda pair: solver.solve(*pair), (velocities, sources))
+
+    if not split:
+        return solve
+    # So every device ends its own loop.
+    spec = PartitionSpec("batch")
+    mesh = jax.make_mesh((jax.device_count(),), ("batch",))
+    return jax.shard_map(
+        solve, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False
+    )
+
+
+def batch_of_models(rounds: int, models: np.ndarray) -> dict[str, Any]:
+    """One source in each model, on all devices if there are several."""
+    n, h = models.shape[-1], 1 / (models.shape[-1] - 1)
+    indices = np.random.default_rng(1).integers(0, n, (len(models), 2))
+    reference = marched(models, indices, REFERENCE_FACTOR)
+
+    def mean_error(times: Any, reference: np.ndarray = reference) -> float:
+        times = jnp.asarray(np.asarray(times, float))
+        pairs = jax.vmap(relative_error)(times, jnp.asarray(reference))
+        return rounded(float(jnp.mean(pairs)))
+
     solver = GridEikonal((n, n), (h, h))
-    rows: dict[str, Any] = {}
-    functions: dict[str, Callable[[], Any]] = {}
-    for dtype in ("float64", "float32"):
-        args = models.astype(dtype), (index * h).astype(dtype)
-        run, cost = compiled(jax.vmap(solver.solve), *args)
-        name = f"eqjax vmap {dtype}"
-        rows[name] = {"num_rounds_max": int(run(*args).num_rounds.max()), **cost}
-        functions[name] = lambda run=run, args=args: run(*args)
-    functions["eikonalfm factored loop"] = lambda: [
+    split = jax.device_count() > 1
+    suffix = f" on {jax.device_count()} devices" if split else ""
+    peer_name = "eikonalfm factored loop"
+    rows: Rows = {peer_name: {"re": mean_error(marched(models, indices))}}
+    functions: Functions = {}
+    for batched in (True, False):
+        solve = solve_all(solver, split, batched)
+        for dtype in DTYPES:
+            args = jnp.asarray(models.astype(dtype)), jnp.asarray(indices * h, dtype)
+            if split:
+                mesh = jax.make_mesh((jax.device_count(),), ("batch",))
+                args = jax.device_put(args, NamedSharding(mesh, PartitionSpec("batch")))
+            run, cost = compiled(solve, *args)
+            solutions = run(*args)
+            name = f"eqjax {'vmap' if batched else 'map'} {dtype}{suffix}"
+            rows[name] = {
+                "re": mean_error(solutions.times),
+                "num_rounds_max": int(solutions.num_rounds.max()),
+                "result_max": int(solutions.result.max()),
+                **cost,
+            }
+            functions[name] = lambda run=run, args=args: run(*args)
+    functions[peer_name] = lambda: [
         eikonalfm.factored_fast_marching(model, tuple(at), (h, h), 2)
-        for model, at in zip(models, index, strict=True)
+        for model, at in zip(models, indices, strict=True)
     ]
-    for name, taken in median_times(functions, rounds).items():
-        rows[name] = {**rows.get(name, {}), **taken}
+    measured(rows, functions, rounds)
+    for name in functions:
+        rows[name]["times_peer"] = rounded(
+            rows[name]["median_ms"] / rows[peer_name]["median_ms"]
+        )
+    coarser = marched(models, indices, REFERENCE_FACTOR // 2)
+    return {"reference_error": mean_error(coarser), **rows}
+
+
+def batches(rounds: int, marmousi: Path | None) -> dict[str, Any]:
+    results = {"layers": batch_of_models(rounds, layered_models(BATCH, BATCH_NODES))}
+    if marmousi:
+        crops = marmousi_crops(marmousi, BATCH, BATCH_NODES)
+        results["marmousi crops"] = batch_of_models(rounds, crops)
+    return results
+
+
+def batches_on_two_devices(rounds: int, marmousi: Path | None) -> Any:
+    """The same in a process whose host has two devices."""
+    command = [sys.executable, __file__, "--batches-only", "--rounds", str(rounds)]
+    if marmousi:
+        command += ["--marmousi", str(marmousi)]
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags += " --xla_force_host_platform_device_count=2"
+    done = subprocess.run(
+        command,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def misfit(n: int, **options: Any) -> tuple[Callable[..., Any], tuple[Any, Any]]:
+    """A sum of times as a function of velocity and source, and arguments for it."""
+    case = problem((n, n))
+    # Between nodes, where derivatives by the source exist.
+    source = case["source"] + case["spacing"][0] * np.array([0.3, 0.4])
+    weights = jnp.asarray(np.random.default_rng(n).normal(size=(n, n)))
+    solver = GridEikonal((n, n), case["spacing"], **options)
+
+    def value(velocity: Any, source: Any) -> Any:
+        return jnp.vdot(weights, solver.solve(velocity, source).times)
+
+    return value, (jnp.asarray(case["velocity"]), jnp.asarray(source))
+
+
+def gradient_errors(value: Any, gradient: Any, args: tuple[Any, Any]) -> dict[str, Any]:
+    """Relative errors against central differences."""
+    velocity, source = args
+    by_velocity, by_source = gradient(velocity, source)
+    bump = velocity * np.random.default_rng(0).normal(size=velocity.shape)
+    step, move = 1e-6, np.array([0.6, -0.8])
+    errors = {}
+    for what, slope, dv, ds in (
+        ("velocity", jnp.vdot(by_velocity, bump), bump, 0 * move),
+        ("source", jnp.vdot(by_source, move), 0 * bump, move),
+    ):
+        ahead = value(velocity + step * dv, source + step * ds)
+        behind = value(velocity - step * dv, source - step * ds)
+        ratio = float((ahead - behind) / (2 * step * slope))
+        errors[f"relative_error_by_{what}"] = rounded(abs(ratio - 1))
+    return errors
+
+
+def gradients(rounds: int) -> Rows:
+    """Gradient of a sum of times by velocity and source: error, time and memory."""
+    rows: Rows = {}
+    functions: Functions = {}
+    settings = {"default": {}, "converged": {"tolerance": 0.0, "max_rounds": 40}}
+    for n in (71, 141):
+        for setting, options in settings.items():
+            fn, args = misfit(n, **options)
+            value, value_cost = compiled(fn, *args)
+            gradient, cost = compiled(jax.grad(fn, argnums=(0, 1)), *args)
+            name = f"{n}x{n} {setting}"
+            rows[f"{name} solve"], rows[f"{name} gradient"] = value_cost, cost
+            functions[f"{name} solve"] = lambda run=value, args=args: run(*args)
+            functions[f"{name} gradient"] = lambda run=gradient, args=args: run(*args)
+            if setting == "converged":
+                # An iteration error would count as one of the derivative.
+                rows[f"{name} gradient"] |= gradient_errors(value, gradient, args)
+        for bound in (2, 40):
+            fn, args = misfit(n, max_rounds=bound)
+            cost = compiled(jax.grad(fn, argnums=(0, 1)), *args)[1]
+            memory = cost["temporary_mib"]
+            rows[f"{n}x{n} default gradient"][f"mib_of_{bound}_rounds"] = memory
+    measured(rows, functions, rounds)
+    for name in functions:
+        if name.endswith("gradient"):
+            solve = rows[name.replace("gradient", "solve")]
+            ratio = rows[name]["median_ms"] / solve["median_ms"]
+            rows[name]["times_solve"] = rounded(ratio)
     return rows
 
 
-def gradients(rounds: int) -> dict[str, Any]:
-    """Gradient of a sum of times by velocity and source, and its error."""
-    rows: dict[str, Any] = {}
-    functions: dict[str, Callable[[], Any]] = {}
-    random = np.random.default_rng(0)
-    for n in (71, 141):
-        case = problem(n)
-        # Between nodes, where derivatives by the source exist; no iteration error.
-        source = case["source"] + case["h"] * np.array([0.3, 0.4])
-        solver = GridEikonal((n, n), (case["h"],) * 2, tolerance=0.0, max_rounds=40)
-        weights = jnp.asarray(random.normal(size=(n, n)))
-        bump = case["velocity"] * random.normal(size=(n, n))
-        move = np.array([0.6, -0.8])
-
-        def misfit(v: Any, s: Any, solver: Any = solver, weights: Any = weights) -> Any:
-            return jnp.vdot(weights, solver.solve(v, s).times)
-
-        args = jnp.asarray(case["velocity"]), jnp.asarray(source)
-        value, forward_cost = compiled(misfit, *args)
-        gradient, cost = compiled(jax.grad(misfit, argnums=(0, 1)), *args)
-        by_velocity, by_source = gradient(*args)
-        step = 1e-6
-        differences = [
-            (
-                value(args[0] + step * dv, args[1] + step * ds)
-                - value(args[0] - step * dv, args[1] - step * ds)
-            )
-            / (2 * step)
-            for dv, ds in ((bump, 0 * move), (0 * bump, move))
-        ]
-        slopes = jnp.vdot(by_velocity, bump), jnp.vdot(by_source, move)
-        name = f"{n}x{n}"
-        rows[f"{name} solve"] = forward_cost
-        rows[f"{name} gradient"] = {
-            "relative_error_by_velocity": float(abs(differences[0] / slopes[0] - 1)),
-            "relative_error_by_source": float(abs(differences[1] / slopes[1] - 1)),
+def accelerator(rounds: int) -> Rows:
+    """4,096 solves at once in float32: every source in every model."""
+    n = BATCH_NODES
+    h = 1 / (n - 1)
+    count = int(ACCELERATOR_BATCH**0.5)
+    models = jnp.asarray(layered_models(count, n), dtype=jnp.float32)
+    indices = np.random.default_rng(1).integers(0, n, (count, 2))
+    sources = jnp.asarray(indices * h, dtype=jnp.float32)
+    solver = GridEikonal((n, n), (h, h))
+    args = jnp.repeat(models, count, axis=0), jnp.tile(sources, (count, 1))
+    run, cost = compiled(jax.vmap(solver.solve), *args)
+    solutions = run(*args)
+    name = f"eqjax vmap of {count**2} float32"
+    rows: Rows = {
+        name: {
+            "num_rounds_max": int(solutions.num_rounds.max()),
+            "result_max": int(solutions.result.max()),
             **cost,
         }
-        functions[f"{name} solve"] = lambda run=value, args=args: run(*args)
-        functions[f"{name} gradient"] = lambda run=gradient, args=args: run(*args)
-    for name, taken in median_times(functions, rounds).items():
-        rows[name] |= taken
-    return rows
-
-
-def environment() -> dict[str, Any]:
-    packages = ("jax", "jaxlib", "numpy", "eikonalfm", "scikit-fmm")
-    return {
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "device": str(jax.devices()[0].device_kind),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "load_before": [round(load, 2) for load in os.getloadavg()],
     }
+    measured(rows, {name: lambda: run(*args)}, rounds)
+    rows[name]["us_per_solve"] = rounded(1e3 * rows[name]["median_ms"] / count**2)
+    return rows
 
 
 def main() -> None:
-    question = (__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(description=question)
-    parser.add_argument("--out", type=Path, help="file for the results (JSON)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of timing")
-    options = parser.parse_args()
+    options = parser(__doc__, rounds=7)
+    options.add_argument("--peers", type=Path, help="folder of fteikpy and numba")
+    options.add_argument("--marmousi", type=Path, help="a file of the Marmousi model")
+    options.add_argument("--accelerator", action="store_true")
+    options.add_argument("--batches-only", action="store_true")
+    args = options.parse_args()
     jax.config.update("jax_enable_x64", True)
-    results = {
-        "question": question,
-        "environment": environment(),
-        "rounds": options.rounds,
-        "single": single_solves(options.rounds),
-        "batch_64_models_70x70": batch_of_models(options.rounds),
-        "gradient": gradients(options.rounds),
+    if args.peers:
+        # Last, so that nothing else comes from there.
+        sys.path.append(str(args.peers))
+    if args.batches_only:
+        finish(batches(args.rounds, args.marmousi), args.out)
+        return
+    results: dict[str, Any] = {
+        "question": question(__doc__),
+        "environment": environment(("eikonalfm", "scikit-fmm", "fteikpy", "numba")),
+        "rounds": args.rounds,
     }
-    text = json.dumps(results, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+    if args.accelerator:
+        results["accelerator"] = accelerator(args.rounds)
+    else:
+        results["single"] = single_solves(args.rounds)
+        results["batch"] = batches(args.rounds, args.marmousi)
+        results["batch_on_two_devices"] = batches_on_two_devices(
+            args.rounds, args.marmousi
+        )
+        results["gradient"] = gradients(args.rounds)
+    finish(results, args.out)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ from eqjax.eikonal._local_update import Neighbors
 # Second-order differences look two nodes ahead.
 _REACH = 2
 
+# Rows are filled up to multiples of so many bytes: XLA's CPU compiler updates that much
+# at once, and what is left at the end of a row node by node.
+_VECTOR = 32
+
 # (neighbors of the state, neighbors of the wide data, their value and the state at the
 # nodes, the narrow data at the nodes) -> the new state at the nodes of a front.
 Update = Callable[[Neighbors, Neighbors, Array, Array, tuple[Array, ...]], Array]
@@ -45,7 +49,8 @@ def shear(array: Array, fill: float, num_axes: int) -> Array:
     """Stores fronts of a grid as rows: S[k, ..., i, ...] = a[..., i, ..., k - i - ...].
 
     The grid is the last `num_axes` axes. Rows hold all its axes but the last. What
-    lies outside the grid is `fill`, also in a margin of two around the fronts.
+    lies outside the grid is `fill`, also in a margin of two around the fronts and where
+    rows are filled up.
     """
     for axis in range(-num_axes, -1):
         array = jnp.moveaxis(array, axis, -2)
@@ -58,12 +63,15 @@ def shear(array: Array, fill: float, num_axes: int) -> Array:
         array = array.reshape(*lead, size, width + size - 1)
         array = jnp.moveaxis(array, -2, axis)
     margins = [(axis, _REACH, _REACH) for axis in range(-num_axes, 0)]
+    filling = -array.shape[-2] % (_VECTOR // array.dtype.itemsize)
+    margins[-2] = (-2, _REACH, _REACH + filling)
     return jnp.moveaxis(_pad(array, margins, fill), -1, 0)
 
 
 def unshear(fronts: Array, shape: tuple[int, ...]) -> Array:
     """The inverse of `shear` for a grid without extra axes."""
     array = jnp.moveaxis(_inside(fronts, fronts.ndim), 0, -1)
+    array = array[..., : shape[-2], :]
     for axis in reversed(range(len(shape) - 1)):
         array = jnp.moveaxis(array, axis, -2)
         *lead, size, width = array.shape
@@ -165,17 +173,20 @@ def _sweep(
     def front_of(step: Array) -> Array:
         return jnp.minimum(step, num_steps - 1 - step)
 
-    def load(step: Array, state: Array) -> tuple[Array, Array, Array]:
+    def load(step: Array, state: Array) -> Array:
         front = front_of(step)
         row = first_row + front
-        return (
+        pieces = (
             lax.dynamic_slice_in_dim(state, front, size),
             lax.dynamic_slice_in_dim(wide, row, size),
             lax.dynamic_index_in_dim(narrow, row + _REACH, keepdims=False),
         )
+        merged = [piece.reshape(-1, *piece.shape[2:]) for piece in pieces]
+        return jnp.concatenate(merged).reshape(-1, *state.shape[1:])
 
-    def body(step: Array, carry: tuple) -> tuple:
-        state, (rows, wide_rows, here) = carry
+    def body(step: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        state, loaded = carry
+        rows, wide_rows, here = jnp.split(loaded, (size, 2 * size))
         new = update(
             _front_neighbors(rows),
             _front_neighbors(wide_rows),
@@ -186,7 +197,9 @@ def _sweep(
         corner = (front_of(step) + _REACH,) + (_REACH,) * num_axes
         state = lax.dynamic_update_slice(state, new[None], corner)
         # What the next step reads is loaded here and carried: at addresses that do
-        # not depend on the counter XLA's CPU compiler vectorizes the update.
+        # not depend on the counter XLA's CPU compiler vectorizes the update. As one
+        # array it depends on the new state, so none of it is copied again to keep
+        # the old one; pieces with merged axes are copied by vectors.
         return state, load(step + 1, state)
 
     start = (state, load(jnp.zeros((), int), state))
