@@ -407,7 +407,28 @@ def _lattice_solver_entry() -> Composing:
     )
 
 
+def _conformal_solver_entry() -> Composing:
+    solver = eikonal.ConformalEikonal(Hyperbolic(2), 5, order=1, max_rounds=3)
+
+    @jax.jit  # uncompiled, its loops take seconds
+    def times(velocity: jax.Array, source: jax.Array) -> jax.Array:
+        return solver.solve(velocity, source).times
+
+    return Composing(
+        "ConformalEikonal",
+        times,
+        lambda key: (
+            2 + jax.random.uniform(key, solver.shape),
+            jnp.array([0.27, -0.13]),
+        ),
+        covers=(solver,),
+        # Its gradients have tests of their own.
+        options={"modes": (), "batch_size": 2},
+    )
+
+
 COMPOSING_FIELDS: list[Composing] = [
+    _conformal_solver_entry(),
     _lattice_solver_entry(),
     _single_time_field_entry(),
     _embedding_entry(),

@@ -1,8 +1,12 @@
 """Travel times: first arrivals T(s, r) with |grad T| v = 1, T(s, s) = 0."""
 
 from eqjax.eikonal._anisotropic_solver import LatticeEikonal as LatticeEikonal
+from eqjax.eikonal._conformal_solver import ConformalEikonal as ConformalEikonal
 from eqjax.eikonal._coverage import frechet_kernel as frechet_kernel
 from eqjax.eikonal._coverage import ray_coverage as ray_coverage
+from eqjax.eikonal._earth_flattening import flatten_earth as flatten_earth
+from eqjax.eikonal._earth_flattening import flattened_speed as flattened_speed
+from eqjax.eikonal._earth_flattening import unflatten_earth as unflatten_earth
 from eqjax.eikonal._geodesic import Ray as Ray
 from eqjax.eikonal._geodesic import trace_ray as trace_ray
 from eqjax.eikonal._grid_solution import GridSolution as GridSolution

@@ -198,18 +198,7 @@ class GridEikonal:
         point = jnp.asarray(source, dtype=x.dtype)
         check_shape("source", point, (len(self.shape),))
         position = grid_position(self.spacing, self.origin, x)
-        axes = range(len(self.shape))
-        stencils = [cubic_stencil(position[i], self.shape[i]) for i in axes]
-        patch = solution.tau[jnp.ix_(*(nodes for nodes, _ in stencils))]
-        known = jnp.isfinite(patch)
-        patch = jnp.where(known, patch, 0)
-        smooth = _contract(patch, [weights for _, weights in stencils])
-        # The corners of the cell are the inner nodes of the patch.
-        inner = (slice(1, 3),) * len(self.shape)
-        corners = [linear_stencil(position[i], self.shape[i])[1] for i in axes]
-        share = _contract(known[inner].astype(patch.dtype), corners)
-        coarse = _contract(patch[inner], corners) / jnp.where(share > 0, share, 1)
-        tau = jnp.where(jnp.all(known), smooth, coarse)
+        tau, share = interpolate_tau(solution.tau, position)
         times = safe_norm(x - point) * tau
         invalid = jnp.any(jnp.isnan(solution.tau))
         return jnp.where(invalid, jnp.nan, jnp.where(share > 0, times, jnp.inf))
@@ -238,7 +227,7 @@ class GridEikonal:
         is_start = ~absent
         for close in jnp.meshgrid(*(jnp.abs(s) < near for s in steps), indexing="ij"):
             is_start &= close
-        tau = self._start_tau(velocity, source)
+        tau = start_tau(self.velocity, velocity, source)
         return Factors(
             slowness=jnp.where(is_start | absent, 0, 1 / velocity),
             fixed_tau=jnp.where(is_start, tau, jnp.inf),
@@ -246,32 +235,57 @@ class GridEikonal:
             direction=direction,
         )
 
-    def _start_tau(self, velocity: Array, source: Array) -> Array:
-        """Mean slowness between the source and the corners of its cell.
 
-        By Simpson's rule with five points of the interpolant. Returned on the whole
-        grid; of use at the corners only.
-        """
-        model = self.velocity
-        position = grid_position(self.spacing, self.origin, source)
-        spacing = jnp.asarray(self.spacing, dtype=source.dtype)
-        start = jnp.asarray(self.origin, dtype=source.dtype)
-        nodes = [
-            linear_stencil(at, n)[0] for at, n in zip(position, self.shape, strict=True)
-        ]
-        corners = jnp.stack(jnp.meshgrid(*nodes, indexing="ij"), axis=-1)
-        fractions = jnp.linspace(0, 1, 5, dtype=source.dtype)
-        rule = jnp.asarray([1, 4, 2, 4, 1], dtype=source.dtype) / 12
+def start_tau(model: GridVelocity, velocity: Array, source: Array) -> Array:
+    """Mean slowness between the source and the corners of its cell.
 
-        def mean_slowness(corner: Array) -> Array:
-            end = start + corner * spacing
-            points = source[None] + fractions[:, None] * (end - source)[None]
-            speeds = jax.vmap(lambda x: model.at(velocity, x))(points)
-            return jnp.sum(rule / speeds)
+    By Simpson's rule with five points of the interpolant. Returned on the whole grid;
+    of use at the corners only.
+    """
+    position = grid_position(model.spacing, model.origin, source)
+    spacing = jnp.asarray(model.spacing, dtype=source.dtype)
+    start = jnp.asarray(model.origin, dtype=source.dtype)
+    nodes = [
+        linear_stencil(at, n)[0] for at, n in zip(position, model.shape, strict=True)
+    ]
+    corners = jnp.stack(jnp.meshgrid(*nodes, indexing="ij"), axis=-1)
+    fractions = jnp.linspace(0, 0.75, 4, dtype=source.dtype)
+    rule = jnp.asarray([1, 4, 2, 4, 1], dtype=source.dtype) / 12
 
-        flat = corners.reshape(-1, len(self.shape)).astype(source.dtype)
-        means = jax.vmap(mean_slowness)(flat).reshape(corners.shape[:-1])
-        return jnp.zeros_like(velocity).at[jnp.ix_(*nodes)].set(means)
+    def mean_slowness(corner: Array) -> Array:
+        end = start + corner.astype(source.dtype) * spacing
+        points = source[None] + fractions[:, None] * (end - source)[None]
+        speeds = jax.vmap(lambda x: model.at(velocity, x))(points)
+        # Not by the interpolant: a compiler may compute a position at a node twice,
+        # rounded to either side, and take nodes and weights of different cells.
+        last = velocity[tuple(corner)]
+        return jnp.sum(rule[:-1] / speeds) + rule[-1] / last
+
+    flat = corners.reshape(-1, len(model.shape))
+    means = jax.vmap(mean_slowness)(flat).reshape(corners.shape[:-1])
+    return jnp.zeros_like(velocity).at[jnp.ix_(*nodes)].set(means)
+
+
+def interpolate_tau(tau: Array, position: Array) -> tuple[Array, Array]:
+    """tau at a position in units of nodes, by cubic interpolation.
+
+    Where one of the 4^d nodes around it is infinite, the interpolant is linear.
+
+    Returns:
+        tau, and the weight of those corners of the cell that are finite: 0 if none is.
+    """
+    axes = range(tau.ndim)
+    stencils = [cubic_stencil(position[i], tau.shape[i]) for i in axes]
+    patch = tau[jnp.ix_(*(nodes for nodes, _ in stencils))]
+    known = jnp.isfinite(patch)
+    patch = jnp.where(known, patch, 0)
+    smooth = _contract(patch, [weights for _, weights in stencils])
+    # The corners of the cell are the inner nodes of the patch.
+    inner = (slice(1, 3),) * tau.ndim
+    corners = [linear_stencil(position[i], tau.shape[i])[1] for i in axes]
+    share = _contract(known[inner].astype(patch.dtype), corners)
+    coarse = _contract(patch[inner], corners) / jnp.where(share > 0, share, 1)
+    return jnp.where(jnp.all(known), smooth, coarse), share
 
 
 def _contract(patch: Array, weights: Sequence[Array]) -> Array:

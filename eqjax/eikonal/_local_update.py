@@ -53,6 +53,7 @@ def local_update(
     *,
     spacing: tuple[float, ...],
     order: int,
+    curved: bool = False,
 ) -> tuple[Float[Array, "*nodes"], Stencil]:
     """Solves the eikonal equation at nodes whose neighbors are given.
 
@@ -67,26 +68,34 @@ def local_update(
         tau: T / r of the neighbors; `inf` where T is unknown.
         r: Distance of the neighbors from the source.
         r_here: Distance of the nodes from the source, positive.
-        direction: Gradient of r, one array per axis.
+        direction: Gradient of r, one array per axis. If `curved`, zero at a node means
+            that plain differences of T are taken there.
         slowness: 1 / v at the nodes.
         spacing: Distance between nodes, per axis.
         order: 1 or 2.
+        curved: Whether r is another distance than |x - source|.
 
     Returns:
         tau at the nodes (`inf` if no neighbor is known) and the stencils.
     """
     t_lower = [a * b for a, b in zip(tau.lower, r.lower, strict=True)]
     t_upper = [a * b for a, b in zip(tau.upper, r.upper, strict=True)]
+    below, above, true_tau = t_lower, t_upper, tau
+    if curved:
+        tau = own_factor(tau, r, r_here, direction)
+        below, above = _linear_times(tau, r_here, direction, spacing)
     # A tie goes to the side of the source, so that mirror images stay mirror images.
     is_lower = tuple(
         jnp.where(g > 0, low <= up, low < up)
-        for g, low, up in zip(direction, t_lower, t_upper, strict=True)
+        for g, low, up in zip(direction, below, above, strict=True)
     )
     tau_n, tau_nn = tau.pick(is_lower)
     t_n = list(map(jnp.where, is_lower, t_lower, t_upper))
     if order == 2:
-        _, r_nn = r.pick(is_lower)
-        is_second = tuple(a * b <= t for a, b, t in zip(r_nn, tau_nn, t_n, strict=True))
+        (_, r_nn), (_, true_nn) = r.pick(is_lower), true_tau.pick(is_lower)
+        is_second = tuple(
+            a * b <= t for a, b, t in zip(r_nn, true_nn, t_n, strict=True)
+        )
     else:
         is_second = tuple(jnp.zeros_like(low) for low in is_lower)
     p, q = factored_coefficients(
@@ -96,14 +105,15 @@ def local_update(
     # be later than the node, by h^2 s / (2 r) at most if v is constant. tau is smooth
     # there, so its difference is good all the same, and leaving the axis out would
     # cost one order wherever the source is off the grid. On the line itself (all but)
-    # both sides are equal, and neither is needed.
-    floors = []
-    for i, h in enumerate(spacing):
+    # both sides are equal, and neither is needed. Elsewhere, where T is all but
+    # stationary along an axis, its error must not decide whether the axis takes part.
+    floors = list(map(jnp.where, is_lower, below, above))
+    for i, h in enumerate(spacing if not curved else ()):
         ahead = jnp.where(is_lower[i], direction[i], -direction[i])
         offset = ahead * r_here
-        is_across = (offset > 1e-3 * h) & (offset < h)
-        allowance = jnp.where(is_across, slowness * (h * h) / r_here, 0)
-        floors.append(t_n[i] - allowance)
+        is_across = (offset > 1e-3 * h) & (offset < 0.999 * h)
+        allowance = jnp.where(is_across, h * h / r_here, 1e-3 * h)
+        floors[i] -= slowness * allowance
     top, bottom, active = _smallest_root(p, q, slowness, r_here, floors)
     is_factored = bottom > 0
     plain_p = [jnp.full_like(slowness, 1 / h) for h in spacing]
@@ -117,6 +127,55 @@ def local_update(
         jnp.where(is_factored, a, b) for a, b in zip(active, plain[2], strict=True)
     )
     return new, Stencil(is_lower, is_second, is_active, is_factored)
+
+
+def own_factor(
+    tau: Neighbors,
+    r: Neighbors,
+    r_here: Float[Array, "*nodes"],
+    direction: Sequence[Float[Array, "*nodes"]],
+) -> Neighbors:
+    """tau of the neighbors for differences at a node whose r is curved.
+
+    Where the gradient of r is given as zero, T / r at the node: then differences of
+    tau are those of T, which may be smooth where r is not.
+    """
+    is_plain = r_here > 0
+    for slope in direction:
+        is_plain &= slope == 0
+    inverse = 1 / jnp.where(is_plain, r_here, 1)
+
+    def own(tau: Array, r: Array) -> Array:
+        return jnp.where(is_plain, tau * r * inverse, tau)
+
+    return Neighbors(
+        *(
+            tuple(map(own, values, distances))
+            for values, distances in zip(tau, r, strict=True)
+        )
+    )
+
+
+def _linear_times(
+    tau: Neighbors,
+    r_here: Array,
+    direction: Sequence[Array],
+    spacing: tuple[float, ...],
+) -> tuple[list[Array], list[Array]]:
+    """Times of the neighbors as if r were linear, on the lower and the upper side.
+
+    Along a line of nodes, a curved r has its minimum anywhere between two of them, so
+    the neighbor that is earlier may lie on the side to which r rises. These times are
+    smaller where r falls, whatever its curvature; so constant v stays exact.
+    """
+    lower, upper = [], []
+    for i, h in enumerate(spacing):
+        rise = h * direction[i]
+        # Next to the source, where r is not linear at all, it must stay positive.
+        least = 1e-3 * h
+        lower.append(jnp.maximum(r_here - rise, least) * tau.lower[i])
+        upper.append(jnp.maximum(r_here + rise, least) * tau.upper[i])
+    return lower, upper
 
 
 def factored_coefficients(
