@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from eqjax._core._checks import (
     check_condition,
     check_positive,
     check_shape,
     check_size,
-    is_concrete,
 )
-from eqjax._core._numerics import safe_sqrt
 from eqjax._core._specs import register_spec
 from eqjax.eikonal._grid_solution import (
     GridSolution,
     check_inputs,
     grid_solution,
-    rounding,
 )
 from eqjax.eikonal._grid_velocity import checked_box
+from eqjax.eikonal._lattice_factor import frozen_metric
+from eqjax.eikonal._lattice_gradients import gradient_at, upwind_gradients
 from eqjax.eikonal._lattice_grid import LatticeGrid
 from eqjax.eikonal._lattice_iteration import (
     LatticeProblem,
     LatticeScheme,
     solve_lattice,
 )
+from eqjax.eikonal._lattice_problem import lattice_problem
 from eqjax.eikonal._lattice_stencil import (
     LatticeStencil,
     build_stencil,
-    neighbor_numbers,
+    check_dual,
+    check_stencil,
+    dual_metric,
 )
-from eqjax.spaces import RiemannianChart, Space
+from eqjax.spaces import PositionOrientation, RiemannianChart, Space
 
 
 @register_spec
@@ -48,8 +48,9 @@ class LatticeEikonal:
     """Solver of v sqrt(grad T . D grad T) = 1, T(source) = 0, on a regular grid.
 
     D is the inverse of a Riemannian metric, which may change from node to node: of a
-    user, of a chart, or of positions and headings in the plane. Written as D = sum_k
-    rho_k e_k e_k^T with integer offsets e_k and rho_k >= 0, it gives the scheme
+    user, of a chart, or of positions and headings in the plane, with or without a way
+    back (`stencil_of`). Written as D = sum_k rho_k e_k e_k^T with integer offsets e_k
+    and rho_k >= 0, it gives the scheme
 
         sum_k rho_k max(0, T(x) - T(x - e_k), T(x) - T(x + e_k))^2 = 1 / v^2,
 
@@ -91,7 +92,8 @@ class LatticeEikonal:
     References:
         Mirebeau, "Anisotropic fast-marching on Cartesian grids using lattice basis
         reduction", 2014. Mirebeau, "Riemannian fast-marching on Cartesian grids, using
-        Voronoi's first reduction of quadratic forms", 2019.
+        Voronoi's first reduction of quadratic forms", 2019. Mirebeau, "Fast-marching
+        methods for curvature penalized shortest paths", 2018: motion ahead only.
     """
 
     shape: tuple[int, ...]
@@ -146,26 +148,21 @@ class LatticeEikonal:
             ValueError: If a matrix is not symmetric positive definite, a shape is
                 wrong, or the anisotropy in units of nodes is too strong.
         """
-        dim = len(self.shape)
-        got = tuple(getattr(dual, "shape", ()))
-        fits = len(got) == dim + 2 and all(
-            have in (1, want)
-            for have, want in zip(got, (*self.shape, dim, dim), strict=True)
-        )
-        check_condition(
-            fits and got[dim:] == (dim, dim),
-            f"`dual` must be an array of shape {(*self.shape, dim, dim)}, where axes "
-            f"of the grid may have size 1, got {got}.",
-        )
-        check_condition(
-            is_concrete(dual),
-            "`dual` must not be traced: stencils are built on the host. Build them "
-            "outside of `jax.jit`.",
-        )
+        check_dual(dual, self.shape)
         return build_stencil(np.asarray(dual, np.float64), self.spacing)
 
     def stencil_of(self, space: Space | RiemannianChart) -> LatticeStencil:
         """The stencils of a space whose points have as many coordinates as axes.
+
+        For `forward_only`, T(source, x) is the time of a drive ahead from the source
+        to x. Offsets of positions point ahead, <n, e_k> >= 0, and T(x) - T(x + e_k) is
+        left out, but for those that point to the side. So the squared norm of the
+        spatial part p of a covector is H(p) = sum_k rho_k max(0, <p, e_k>)^2, and
+
+            max(0, <p, n>)^2 <= xi^2 H(p) <= max(0, <p, n>)^2 + eps^2 <p, n'>^2
+
+        with n' to the side of n. Times lie between those of the space and those of its
+        limit eps = 0: how far a drive may drift sideways depends on the heading.
 
         Args:
             space: E.g. `spaces.PositionOrientation(2, xi, eps)` with eps > 0 on the
@@ -180,22 +177,12 @@ class LatticeEikonal:
             f"`space` must have {dim} coordinates and dimension {dim}, as many as "
             f"`shape` has axes, got {space}.",
         )
-        check_condition(
-            not getattr(space, "forward_only", False),
-            "`space` moves forward only, which is no Riemannian metric. Use "
-            "`forward_only=False`.",
-        )
-        points = jnp.asarray(self.nodes.reshape(-1, dim))
-        units, pairs = np.eye(dim), list(itertools.combinations(range(dim), 2))
-        covectors = np.stack([*units, *(units[i] + units[j] for i, j in pairs)])
-        norms = space.dual_norm(points[:, None], jnp.asarray(covectors)[None])
-        squares = np.asarray(norms, np.float64) ** 2
-        # D from its quadratic form: D_ij = (|a + b|^2 - |a|^2 - |b|^2) / 2.
-        dual = squares[:, :dim, None] * units
-        for k, (i, j) in enumerate(pairs, start=dim):
-            mixed = (squares[:, k] - squares[:, i] - squares[:, j]) / 2
-            dual[:, i, j] = dual[:, j, i] = mixed
-        return self.stencil(dual.reshape(*self.shape, dim, dim))
+        if not (isinstance(space, PositionOrientation) and space.forward_only):
+            return self.stencil(dual_metric(space, self.nodes))
+        reversible = dataclasses.replace(space, forward_only=False)
+        dual = dual_metric(reversible, self.nodes)
+        ahead = np.asarray(space.frame(jnp.asarray(self.nodes))[..., 0, :])
+        return build_stencil(dual, self.spacing, ahead)
 
     def solve(
         self,
@@ -219,44 +206,30 @@ class LatticeEikonal:
                 no offset crosses it.
 
         Returns:
-            The solution, in which tau is T / r.
+            The solution, in which tau is T / r; without a way back, with the r that is
+            not bent, and `inf` behind the source, where T / r is not bounded.
 
         Raises:
             ValueError: If a shape or dtype is wrong, or if values that are not traced
                 are not finite, v is not positive, or the source is outside the box.
         """
-        self._check_stencil(stencil)
-        velocity, point = check_inputs(
-            velocity,
-            source,
-            mask,
-            shape=self.shape,
-            spacing=self.spacing,
-            origin=self.origin,
-            periodic=self.periodic,
-        )
-        absent = jnp.zeros(self.shape, bool) if mask is None else jnp.asarray(mask)
-        good_velocity = absent | (jnp.isfinite(velocity) & (velocity > 0))
-        good_source = self._grid.is_inside(point)
-        good = jnp.all(good_velocity) & good_source
-        velocity = jnp.where(good_velocity & ~absent, velocity, 1)
-        middle = jnp.asarray(self.nodes[tuple(n // 2 for n in self.shape)], point.dtype)
-        point = jnp.where(good_source, point, middle)
-        neighbors = neighbor_numbers(
-            stencil, self.shape, self._grid.periodic, None if mask is None else absent
-        )
-        problem, r = self._problem(stencil, velocity, point, absent, neighbors)
+        problem, stretch, absent, good = self._problem(stencil, velocity, source, mask)
         scheme = LatticeScheme(self.max_rounds, self.tolerance)
         tau, num_rounds, change = solve_lattice(scheme, problem)
-        return grid_solution(
+        solution = grid_solution(
             tau,
-            r,
+            problem.r,
             num_rounds,
             change,
             absent=absent,
             is_good=good,
-            attainable=scheme.attainable(self.shape, velocity.dtype),
+            attainable=scheme.attainable(self.shape, tau.dtype),
         )
+        if stencil.ahead is None:
+            return solution
+        behind = jnp.isinf(stretch)
+        tau = solution.tau / jnp.where(behind, 1, stretch)
+        return solution._replace(tau=jnp.where(behind, jnp.inf, tau))
 
     def times_at(
         self,
@@ -265,7 +238,7 @@ class LatticeEikonal:
         source: ArrayLike | Sequence[float],
         x: Float[Array, "dim"],
     ) -> Float[Array, ""]:
-        """T at one point: r times the interpolant of tau.
+        """T at one point: r times the interpolant of tau, or that of T behind a car.
 
         Cubic; where one of the 4^d nodes around the point has no time, linear between
         the corners of the cell. Corners without a time count as later than the others,
@@ -289,23 +262,128 @@ class LatticeEikonal:
         point = jnp.asarray(source, dtype=x.dtype)
         check_shape("source", point, (dim,))
         position = self._grid.position(x)
-        nodes, weights = self._grid.patch(position)
-        patch = solution.tau[nodes]
-        known = jnp.all(jnp.isfinite(patch))
-        smooth = jnp.sum(weights * jnp.where(jnp.isfinite(patch), patch, 0))
-        nodes, weights = self._grid.corners(position)
-        corners = solution.tau[nodes]
-        present = jnp.isfinite(corners)
-        reached = jnp.any(present)
-        latest = jnp.max(jnp.where(present, corners, -jnp.inf))
-        earliest = jnp.min(jnp.where(present, corners, jnp.inf))
-        behind = jnp.where(reached, latest + 0.5 * (latest - earliest), 0)
-        coarse = jnp.sum(weights * jnp.where(present, corners, behind))
         offset = self._grid.wrap(position - self._grid.position(point))
-        r, _ = self._factor(self._frozen_metric(stencil, point), offset)
-        times = r * jnp.where(known, smooth, coarse)
+        metric = frozen_metric(self._grid, stencil, point)
+        radius = self.factor_radius if stencil.ahead is None else None
+        r, _ = metric.factor(offset, radius)
+        tau = self._grid.interpolate(solution.tau, position)
+        reached = tau < jnp.inf
+        times = jnp.where(reached, r * jnp.where(reached, tau, 0), jnp.inf)
+        if stencil.ahead is not None:
+            # Only ahead of the source, and close to it, T is of the kind of r.
+            close = jnp.all(jnp.abs(offset) < 2) & ~metric.is_behind(offset)
+            plain = self._grid.interpolate(solution.times, position)
+            times = jnp.where(close, times, plain)
         invalid = jnp.any(jnp.isnan(solution.tau))
-        return jnp.where(invalid, jnp.nan, jnp.where(reached, times, jnp.inf))
+        return jnp.where(invalid, jnp.nan, times)
+
+    def gradients(
+        self,
+        stencil: LatticeStencil,
+        velocity: Array | np.ndarray,
+        source: ArrayLike | Sequence[float],
+        solution: GridSolution,
+        *,
+        mask: Array | np.ndarray | None = None,
+    ) -> Float[Array, "*shape dim"]:
+        """The upwind derivatives of T at the nodes, for `gradient_at`.
+
+        From the differences u_k = T - T(x -+ e_k) that the scheme uses, D grad T is
+        sum_k rho_k u_k (+-e_k): the direction in which the front passes, also at kinks
+        of T, where its interpolant has none.
+
+        Args:
+            stencil: Like the other arguments, that of `solve`.
+            velocity: v at the nodes.
+            source: The source.
+            solution: What `solve` returned.
+            mask: True where a node is absent.
+
+        Returns:
+            Derivatives in the coordinates of the grid; NaN where T is `inf` or NaN.
+
+        Raises:
+            ValueError: As `solve`.
+        """
+        check_shape("solution.times", solution.times, self.shape)
+        problem, _, _, _ = self._problem(stencil, velocity, source, mask)
+        point = jnp.asarray(source, dtype=solution.times.dtype)
+        return upwind_gradients(self._grid, stencil, problem, point, solution.times)
+
+    def gradient_at(
+        self, gradients: Float[Array, "*shape dim"], x: Float[Array, "dim"]
+    ) -> Float[Array, "dim"]:
+        """The direction of grad T at one point, for `trace_ray`.
+
+        Follow it rather than the derivative of `times_at` where T has kinks: for
+        strong anisotropy, between walls, and without a way back.
+
+        Args:
+            gradients: What `gradients` returned.
+            x: The point.
+
+        Returns:
+            Linear between the corners of the cell that have a time; zero without any.
+
+        Raises:
+            ValueError: If a shape is wrong.
+        """
+        check_shape("gradients", gradients, (*self.shape, len(self.shape)))
+        check_shape("x", x, (len(self.shape),))
+        return gradient_at(self._grid, gradients, self._grid.position(x))
+
+    def is_close(
+        self,
+        source: ArrayLike | Sequence[float],
+        x: Float[Array, "dim"],
+        *,
+        num_cells: float = 2.0,
+    ) -> Bool[Array, ""]:
+        """Whether a point is so close to a source that a ray ends, for `trace_ray`.
+
+        Args:
+            source: The source.
+            x: The point.
+            num_cells: At most how many spacings apart they may be, on every axis.
+        """
+        check_shape("x", x, (len(self.shape),))
+        point = jnp.asarray(source, dtype=x.dtype)
+        offset = self._grid.wrap(self._grid.position(x) - self._grid.position(point))
+        return jnp.all(jnp.abs(offset) <= num_cells)
+
+    def _problem(
+        self,
+        stencil: LatticeStencil,
+        velocity: Array | np.ndarray,
+        source: ArrayLike | Sequence[float],
+        mask: Array | np.ndarray | None,
+    ) -> tuple[LatticeProblem, Array, Array, Array]:
+        """The problem, how r is bent, absent nodes, and whether all is valid."""
+        check_stencil(stencil, self.shape)
+        velocity, point = check_inputs(
+            velocity,
+            source,
+            mask,
+            shape=self.shape,
+            spacing=self.spacing,
+            origin=self.origin,
+            periodic=self.periodic,
+        )
+        absent = jnp.zeros(self.shape, bool) if mask is None else jnp.asarray(mask)
+        good_velocity = absent | (jnp.isfinite(velocity) & (velocity > 0))
+        good_source = self._grid.is_inside(point)
+        velocity = jnp.where(good_velocity & ~absent, velocity, 1)
+        middle = jnp.asarray(self.nodes[tuple(n // 2 for n in self.shape)], point.dtype)
+        point = jnp.where(good_source, point, middle)
+        problem, stretch = lattice_problem(
+            self._grid,
+            stencil,
+            velocity,
+            point,
+            None if mask is None else absent,
+            self.factor_radius,
+        )
+        return problem, stretch, absent, jnp.all(good_velocity) & good_source
 
     @property
     def _grid(self) -> LatticeGrid:
@@ -315,78 +393,4 @@ class LatticeEikonal:
             self.spacing,
             zeros if self.origin is None else self.origin,
             open_axes if self.periodic is None else self.periodic,
-        )
-
-    def _frozen_metric(self, stencil: LatticeStencil, source: Array) -> Array:
-        """The metric at the source for offsets in units of nodes."""
-        dim = len(self.shape)
-        dual = jnp.asarray(stencil.dual, dtype=source.dtype)
-        dual = jnp.broadcast_to(dual, (*self.shape, dim, dim))
-        nodes, weights = self._grid.corners(self._grid.position(source))
-        mean = jnp.einsum("...,...ij->ij", weights, dual[nodes], precision="highest")
-        steps = jnp.asarray(self.spacing, dtype=source.dtype)
-        return jnp.linalg.inv(mean / (steps[:, None] * steps[None]))
-
-    def _factor(self, metric: Array, offset: Array) -> tuple[Array, Array]:
-        """r and its derivatives at offsets (dim, *nodes) from the source."""
-        momentum = jnp.tensordot(metric, offset, axes=1, precision="highest")
-        distance = safe_sqrt(jnp.sum(offset * momentum, axis=0))
-        gradient = momentum / jnp.where(distance > 0, distance, 1)[None]
-        if self.factor_radius is None:
-            return distance, gradient
-        shrink = 1 / (1 + distance / self.factor_radius)
-        return distance * shrink, gradient * (shrink * shrink)[None]
-
-    def _problem(
-        self,
-        stencil: LatticeStencil,
-        velocity: Array,
-        source: Array,
-        absent: Array,
-        neighbors: Array,
-    ) -> tuple[LatticeProblem, Array]:
-        """The discrete problem and the distance r."""
-        dim, dtype = len(self.shape), velocity.dtype
-        position = self._grid.position(source)
-        # A source that rounding has moved off a node goes back. Its derivative stays.
-        to_node = jnp.round(position) - position
-        is_node = jnp.abs(to_node) < rounding(self.shape, dtype)
-        position += lax.stop_gradient(jnp.where(is_node, to_node, 0))
-        nodes, weights = self._grid.corners(position)
-        weights = jnp.where(absent[nodes], 0, weights)
-        share = jnp.sum(weights)
-        speed = jnp.sum(weights * velocity[nodes]) / jnp.where(share > 0, share, 1)
-        start = 1 / jnp.where(share > 0, speed, 1)
-        steps = jnp.asarray(self._grid.steps, dtype=dtype)
-        offset = self._grid.wrap(steps - position.reshape(dim, *(1,) * dim))
-        r, gradient = self._factor(self._frozen_metric(stencil, source), offset)
-        offsets = jnp.moveaxis(jnp.asarray(stencil.offsets), (-2, -1), (0, 1))
-        offsets = jnp.broadcast_to(offsets, (*offsets.shape[:2], *self.shape))
-        slopes = jnp.sum(offsets.astype(dtype) * gradient[None], axis=1)
-        rho = jnp.moveaxis(jnp.asarray(stencil.weights, dtype=dtype), -1, 0)
-        near = 1 - rounding(self.shape, dtype)
-        is_start = ~absent & jnp.all(jnp.abs(offset) < near, axis=0)
-        slowness = 1 / velocity
-        # The mean slowness on the way from the source, by the trapezoidal rule.
-        fixed = jnp.where(is_start, (slowness + start) / 2, jnp.inf)
-        problem = LatticeProblem(
-            slowness=jnp.where(is_start | absent, 0, slowness),
-            fixed=fixed,
-            r=r,
-            slopes=slopes,
-            weights=jnp.broadcast_to(rho, (len(rho), *self.shape)),
-            neighbors=neighbors,
-        )
-        return problem, r
-
-    def _check_stencil(self, stencil: LatticeStencil) -> None:
-        dim = len(self.shape)
-        sizes = tuple(stencil.weights.shape[:dim])
-        check_condition(
-            len(stencil.weights.shape) == dim + 1
-            and all(
-                have in (1, want) for have, want in zip(sizes, self.shape, strict=True)
-            ),
-            f"`stencil` was built for another grid: its axes have sizes {sizes}, those "
-            f"of the grid {self.shape}.",
         )

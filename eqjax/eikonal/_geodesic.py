@@ -41,13 +41,15 @@ def trace_ray(
     *,
     step: float,
     max_steps: int,
+    is_close: Callable[[Float[Array, " ambient"]], Bool[Array, ""]] | None = None,
 ) -> Ray:
     """Traces ONE ray from the receiver down the travel times to the source.
 
     Follows x' = -grad T / |grad T| by Runge-Kutta steps of length `step`, with the
     space's retraction: of fourth order in R^n and on spheres, of second order where the
     tangent's frame turns along a step (positions with headings). Within one step of the
-    source, the ray ends with the segment to it.
+    source, the ray ends with the segment to it. For a space with `forward_only`, read
+    from its end it is a drive ahead from the source to the receiver.
 
     Args:
         gradient: x -> ambient derivative of T(source, .) at x.
@@ -57,6 +59,9 @@ def trace_ray(
         receiver: Where the ray starts.
         step: Length of a step, in units of the space.
         max_steps: Number of steps after which tracing ends, arrived or not.
+        is_close: x -> whether the ray ends with the segment from x to the source;
+            default: within one step. Times on a grid lead no closer than its cells,
+            which may be many steps wide to the side of a car.
 
     Returns:
         The ray. Its `time` equals T(source, receiver) as far as T solves the eikonal
@@ -91,19 +96,20 @@ def trace_ray(
         k4 = direction(space.retract(x, step * k3))
         return space.retract(x, step / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
 
-    def is_close(x: Array) -> Array:
+    def ends(x: Array) -> Array:
+        near = space.distance(x, source) <= step if is_close is None else is_close(x)
         # A point that is no number is nowhere, whatever its distance.
-        return jnp.all(jnp.isfinite(x)) & (space.distance(x, source) <= step)
+        return jnp.all(jnp.isfinite(x)) & near
 
     def body(carry: tuple[Array, Array], _: None) -> tuple[tuple, tuple]:
         x, arrived = carry
-        close = is_close(x)
+        close = ends(x)
         moved = jnp.where(arrived | close, source, advance(x))
         return (moved, arrived | close), (moved, ~arrived)
 
     start = (receiver, jnp.asarray(False))
     (last, arrived), (points, valid) = jax.lax.scan(body, start, None, max_steps)
-    close = is_close(last)
+    close = ends(last)
     end = jnp.where(arrived | close, source, last)
     points = jnp.concatenate([receiver[None], points, end[None]])
     finishes = jnp.stack([~arrived & close])

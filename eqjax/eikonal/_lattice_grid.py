@@ -91,6 +91,28 @@ class LatticeGrid:
             weights.append(row)
         return jnp.ix_(*indices), _outer(weights)
 
+    def interpolate(
+        self, values: Float[Array, "*shape"], position: Float[Array, " dim"]
+    ) -> Float[Array, ""]:
+        """Cubic; linear where one of the 4^d nodes is infinite.
+
+        Corners of the cell that are infinite then count as somewhat larger than the
+        others; infinite if all are.
+        """
+        nodes, weights = self.patch(position)
+        patch = values[nodes]
+        known = jnp.all(jnp.isfinite(patch))
+        smooth = jnp.sum(weights * jnp.where(jnp.isfinite(patch), patch, 0))
+        nodes, weights = self.corners(position)
+        corners = values[nodes]
+        present = jnp.isfinite(corners)
+        reached = jnp.any(present)
+        latest = jnp.max(jnp.where(present, corners, -jnp.inf))
+        earliest = jnp.min(jnp.where(present, corners, jnp.inf))
+        behind = jnp.where(reached, latest + 0.5 * (latest - earliest), 0)
+        coarse = jnp.sum(weights * jnp.where(present, corners, behind))
+        return jnp.where(reached, jnp.where(known, smooth, coarse), jnp.inf)
+
 
 def _outer(rows: Sequence[Array]) -> Array:
     product = rows[0]

@@ -29,7 +29,8 @@ class LatticeProblem(NamedTuple):
     """The data of the discrete equation of T = r tau.
 
     At every node: sum_k rho_k max(0, u_k-, u_k+)^2 = s^2 with the differences
-    u_k-+ = (r +- g_k) tau - r tau_k-+ towards the nodes at -+e_k.
+    u_k-+ = (r +- g_k) tau - c_k-+ tau_k-+ towards the nodes at -+e_k. With c = r they
+    are those of tau; with c = r at the neighbor and g = 0, those of T itself.
 
     Attributes:
         slowness: s at the nodes; zero where a node keeps its value (at the source,
@@ -37,6 +38,7 @@ class LatticeProblem(NamedTuple):
         fixed: tau that is kept; `inf` where nothing is known at the start.
         r: A positive function that grows like T at the source.
         slopes: g_k, the derivatives of r along the offsets.
+        scales: c_k-+; axes along which it is constant may have size 1.
         weights: rho_k in units of nodes.
         neighbors: Numbers of the nodes at -e_k and +e_k (rows of the first axis) in C
             order; the number of all nodes where there is none.
@@ -46,6 +48,7 @@ class LatticeProblem(NamedTuple):
     fixed: Float[Array, "*shape"]
     r: Float[Array, "*shape"]
     slopes: Float[Array, "terms *shape"]
+    scales: Float[Array, "#2 #terms *shape"]
     weights: Float[Array, "terms *shape"]
     neighbors: Int[Array, "2 terms *shape"]
 
@@ -115,35 +118,55 @@ def _solve_lattice_jvp(
     total = jnp.sum(speeds * p, axis=0)
     total = jnp.where(known & (total > 0), total, 1)
     speeds /= total[None]
-    # Implicit derivative of sum rho u^2 = s^2, u = (r +- g) tau - r tau_n.
-    tau_n = p * jnp.where(used, upwind.a, 0) / problem.r[None]
-    tau_n = jnp.where(problem.r[None] > 0, tau_n, 0)
+    # Implicit derivative of sum rho u^2 = s^2, u = (r +- g) tau - c tau_n.
+    scale = _at_upwind(problem.scales, upwind)
+    tau_n = p * jnp.where(used, upwind.a, 0) / jnp.where(scale > 0, scale, 1)
+    tau_n = jnp.where(scale > 0, tau_n, 0)
     sign = jnp.where(upwind.is_upper, -1, 1).astype(tau.dtype)
     slope = sign * finite[None] * d_problem.slopes
-    slope += (finite[None] - tau_n) * d_problem.r[None]
+    slope += finite[None] * d_problem.r[None]
+    slope -= tau_n * _at_upwind(d_problem.scales, upwind)
     forcing = problem.slowness * d_problem.slowness / total
     forcing -= jnp.sum(speeds * slope, axis=0)
     kept = jnp.where(jnp.isfinite(problem.fixed), d_problem.fixed, 0)
     numbers = jnp.where(upwind.is_upper, problem.neighbors[1], problem.neighbors[0])
     d_tau = _solve_linear(
-        scheme, speeds * problem.r[None], numbers, jnp.where(known, forcing, kept)
+        scheme, speeds * scale, numbers, jnp.where(known, forcing, kept)
     )
     zero = jnp.zeros_like(change)
     return (tau, num_rounds, change), (d_tau, zero, zero)
 
 
+def upwind_differences(
+    problem: LatticeProblem, times: Float[Array, "*shape"]
+) -> Float[Array, "terms *shape"]:
+    """The differences of T along e_k that count: u_k-, or -u_k+, or zero."""
+    start = jnp.where(jnp.isfinite(problem.fixed), problem.fixed, 0)
+    r = problem.r
+    tau = jnp.where(r > 0, times / jnp.where(r > 0, r, 1), start)
+    upwind = _upwind(problem, tau)
+    used = jnp.isfinite(tau)[None] & (upwind.a < tau[None])
+    gap = jnp.where(used, tau[None] - jnp.where(used, upwind.a, 0), 0)
+    return jnp.where(used, upwind.p, 0) * jnp.where(upwind.is_upper, -gap, gap)
+
+
 def _upwind(problem: LatticeProblem, tau: Array) -> _Upwind:
     """The difference of every pair +-e_k that vanishes first as tau falls."""
-    around = _gather(tau, problem.neighbors, jnp.inf)
+    around = at_nodes(tau, problem.neighbors, jnp.inf)
     lower, upper = problem.r[None] + problem.slopes, problem.r[None] - problem.slopes
-    a_lower = _quotient(problem.r[None] * around[0], lower)
-    a_upper = _quotient(problem.r[None] * around[1], upper)
+    around *= problem.scales
+    a_lower, a_upper = _quotient(around[0], lower), _quotient(around[1], upper)
     is_upper = a_upper < a_lower
     return _Upwind(
         a=jnp.where(is_upper, a_upper, a_lower),
         p=jnp.where(is_upper, upper, lower),
         is_upper=is_upper,
     )
+
+
+def _at_upwind(values: Array, upwind: _Upwind) -> Array:
+    """Values of pairs -+e_k on the side that is used."""
+    return jnp.where(upwind.is_upper, values[-1], values[0])
 
 
 def _quotient(q: Array, p: Array) -> Array:
@@ -185,7 +208,7 @@ def _solve_update(upwind: _Upwind, problem: LatticeProblem) -> Array:
     return jnp.where(reached, base + root, jnp.inf)
 
 
-def _gather(values: Array, numbers: Array, fill: float) -> Array:
+def at_nodes(values: Array, numbers: Array, fill: float) -> Array:
     """Values at nodes by their numbers; `fill` where there is no node."""
     flat = jnp.append(values.ravel(), jnp.asarray(fill, values.dtype))
     return flat.at[numbers].get(mode="promise_in_bounds")
@@ -201,7 +224,7 @@ def _solve_linear(
     """
 
     def gather(x: Array) -> Array:
-        return jnp.sum(shares * _gather(x, numbers, 0.0), axis=0)
+        return jnp.sum(shares * at_nodes(x, numbers, 0.0), axis=0)
 
     def scatter(x: Array) -> Array:
         flat = jnp.zeros(x.size + 1, x.dtype)

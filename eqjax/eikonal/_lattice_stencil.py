@@ -10,7 +10,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from eqjax._core._checks import check_condition, is_concrete
 from eqjax.eikonal._selling import selling_decomposition
+from eqjax.spaces import RiemannianChart, Space
 
 
 class LatticeStencil(NamedTuple):
@@ -25,6 +27,10 @@ class LatticeStencil(NamedTuple):
         kinds: Which row of `between` belongs to an offset.
         between: Nodes, relative to the first, that the segment of an offset touches
             between its ends; rows are filled up with zeros.
+        ahead: The direction in which there is no way back, in the units of the
+            coordinates; None for motion that can be reversed.
+        one_sided: Where offsets e_k point ahead and only the node at -e_k counts;
+            None without `ahead`.
     """
 
     dual: Float[np.ndarray | Array, "*nodes dim dim"]
@@ -32,21 +38,35 @@ class LatticeStencil(NamedTuple):
     offsets: Int[np.ndarray | Array, "*nodes terms dim"]
     kinds: Int[np.ndarray | Array, "*nodes terms"]
     between: Int[np.ndarray | Array, "kinds steps dim"]
+    ahead: Float[np.ndarray | Array, "*nodes dim"] | None = None
+    one_sided: Bool[np.ndarray | Array, "*nodes terms"] | None = None
 
 
 def build_stencil(
-    dual: Float[np.ndarray, "*nodes dim dim"], spacing: tuple[float, ...]
+    dual: Float[np.ndarray, "*nodes dim dim"],
+    spacing: tuple[float, ...],
+    ahead: Float[np.ndarray, "*nodes dim"] | None = None,
 ) -> LatticeStencil:
     """Decomposes D / (h h^T) at every node at which it differs."""
-    dual = np.asarray(dual, dtype=np.float64)
+    fields = [np.asarray(dual, np.float64)]
+    if ahead is not None:
+        fields += [np.asarray(ahead, np.float64)[..., None, :]]
     for axis in range(len(spacing)):
-        first = np.take(dual, [0], axis=axis)
-        if np.array_equal(np.broadcast_to(first, dual.shape), dual):
-            dual = first
-    steps = np.array(spacing)
+        firsts = [np.take(field, [0], axis=axis) for field in fields]
+        if all(
+            np.array_equal(np.broadcast_to(first, field.shape), field)
+            for first, field in zip(firsts, fields, strict=True)
+        ):
+            fields = firsts
+    dual, steps = fields[0], np.array(spacing)
     weights, offsets = selling_decomposition(dual / (steps[:, None] * steps))
     # Terms of weight zero never count, whatever their offset.
     offsets = np.where(weights[..., None] > 0, offsets, 0)
+    one_sided = None
+    if ahead is not None:
+        ahead = fields[1][..., 0, :]
+        offsets, one_sided = _turned_ahead(offsets, steps, dual, ahead)
+        weights = np.broadcast_to(weights, one_sided.shape)
     different, kinds = np.unique(
         offsets.reshape(-1, len(spacing)), axis=0, return_inverse=True
     )
@@ -61,7 +81,58 @@ def build_stencil(
         offsets=offsets.astype(np.int32),
         kinds=kinds.reshape(weights.shape).astype(np.int32),
         between=between,
+        ahead=ahead,
+        one_sided=one_sided,
     )
+
+
+def check_dual(dual: Array | np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises a `ValueError` unless D fits a grid and is not traced."""
+    dim = len(shape)
+    got = tuple(getattr(dual, "shape", ()))
+    fits = len(got) == dim + 2 and all(
+        have in (1, want) for have, want in zip(got, (*shape, dim, dim), strict=True)
+    )
+    check_condition(
+        fits and got[dim:] == (dim, dim),
+        f"`dual` must be an array of shape {(*shape, dim, dim)}, where axes "
+        f"of the grid may have size 1, got {got}.",
+    )
+    check_condition(
+        is_concrete(dual),
+        "`dual` must not be traced: stencils are built on the host. Build them "
+        "outside of `jax.jit`.",
+    )
+
+
+def check_stencil(stencil: LatticeStencil, shape: tuple[int, ...]) -> None:
+    """Raises a `ValueError` unless the stencils fit a grid."""
+    dim = len(shape)
+    sizes = tuple(stencil.weights.shape[:dim])
+    check_condition(
+        len(stencil.weights.shape) == dim + 1
+        and all(have in (1, want) for have, want in zip(sizes, shape, strict=True)),
+        f"`stencil` was built for another grid: its axes have sizes {sizes}, those "
+        f"of the grid {shape}.",
+    )
+
+
+def dual_metric(
+    space: Space | RiemannianChart, points: Float[np.ndarray, "*nodes dim"]
+) -> Float[np.ndarray, "*nodes dim dim"]:
+    """D of a space in its coordinates, from the norms of covectors."""
+    dim = points.shape[-1]
+    units, pairs = np.eye(dim), list(itertools.combinations(range(dim), 2))
+    covectors = np.stack([*units, *(units[i] + units[j] for i, j in pairs)])
+    flat = jnp.asarray(points.reshape(-1, dim))
+    norms = space.dual_norm(flat[:, None], jnp.asarray(covectors)[None])
+    squares = np.asarray(norms, np.float64) ** 2
+    # D from its quadratic form: D_ij = (|a + b|^2 - |a|^2 - |b|^2) / 2.
+    dual = squares[:, :dim, None] * units
+    for k, (i, j) in enumerate(pairs, start=dim):
+        mixed = (squares[:, k] - squares[:, i] - squares[:, j]) / 2
+        dual[:, i, j] = dual[:, j, i] = mixed
+    return dual.reshape(*points.shape, dim)
 
 
 def neighbor_numbers(
@@ -72,12 +143,15 @@ def neighbor_numbers(
 ) -> Int[Array, "2 terms *shape"]:
     """Numbers (C order) of the nodes at -e_k and +e_k of every node.
 
-    The number of all nodes stands where there is none: outside of the grid, absent, or
-    behind an absent node that the segment touches.
+    The number of all nodes stands where there is none: outside of the grid, absent,
+    behind an absent node that the segment touches, or where there is no way back.
     """
     offsets = jnp.moveaxis(jnp.asarray(stencil.offsets), (-1, -2), (0, 1))
     offsets = jnp.stack([-offsets, offsets], axis=1)  # (dim, 2, terms, *nodes)
     numbers, inside = _numbers(offsets, shape, periodic)
+    if stencil.one_sided is not None:
+        ahead = jnp.moveaxis(jnp.asarray(stencil.one_sided), -1, 0)
+        inside = _and(inside, jnp.stack([jnp.ones_like(ahead), ~ahead]))
     if mask is not None:
         absent = mask.ravel()
         inside &= ~absent[numbers]
@@ -127,6 +201,22 @@ def _add(a: Array, b: Array) -> Array:
 def _and(a: Array, b: Array) -> Array:
     shape = jnp.broadcast_shapes(a.shape, b.shape)
     return jnp.broadcast_to(a, shape) & jnp.broadcast_to(b, shape)
+
+
+def _turned_ahead(
+    offsets: np.ndarray, steps: np.ndarray, dual: np.ndarray, ahead: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets with <e_k, n> >= 0 in the metric, and where it is not zero."""
+    metric = np.linalg.inv(dual)
+    vectors = offsets * steps
+    momentum = np.einsum("...ij,...j->...i", metric, ahead)
+    products = np.einsum("...ki,...i->...k", vectors, momentum)
+    squares = np.einsum("...ki,...ij,...kj->...k", vectors, metric, vectors)
+    squares = squares * np.sum(ahead * momentum, axis=-1)[..., None]
+    # Offsets to the side keep both directions, also if `ahead` is of float32.
+    one_sided = np.abs(products) > 1e-6 * np.sqrt(squares)
+    backwards = one_sided & (products < 0)
+    return np.where(backwards[..., None], -offsets, offsets), one_sided
 
 
 def _nodes_between(offset: np.ndarray) -> list[tuple[int, ...]]:

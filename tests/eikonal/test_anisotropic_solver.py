@@ -338,6 +338,21 @@ def test_times_between_nodes():
     np.testing.assert_allclose(found, exact, rtol=1e-12)
 
 
+def test_upwind_derivatives_of_a_constant_metric_are_those_of_the_distance():
+    source, model = jnp.array([0.03, -0.05]), jnp.full(PLANE.shape, 2.0)
+    solution = solve(PLANE, plane_stencil(), model, source)
+    slopes = PLANE.gradients(plane_stencil(), model, source, solution)
+    offset = PLANE.nodes - np.array(source)
+    exact = offset @ np.linalg.inv(TILTED) / distances(offset, TILTED)[..., None] / 2
+    inside = (slice(3, -3),) * 2
+    np.testing.assert_allclose(slopes[inside], exact[inside], atol=1e-13)
+    middle = jnp.asarray(PLANE.nodes[3:5, 4:6].mean(axis=(0, 1)))
+    mean = slopes[3:5, 4:6].mean(axis=(0, 1))
+    np.testing.assert_allclose(PLANE.gradient_at(slopes, middle), mean, atol=1e-13)
+    assert PLANE.is_close(source, source + jnp.array([0.2, -0.24]) * (1 - 1e-9))
+    assert not PLANE.is_close(source, source + jnp.array([0.2, 0.25]))
+
+
 @pytest.mark.parametrize(
     ("value", "source"),
     [(np.nan, (0.0, 0.0)), (-1.0, (0.0, 0.0)), (1.0, (5.0, 0.0)), (1.0, (np.nan, 0))],
@@ -390,8 +405,6 @@ def test_bad_arguments_are_refused():
         PLANE.stencil_of(Sphere(2))
     with pytest.raises(ValueError, match="positive definite"):
         ROOM.stencil_of(PositionOrientation(2, eps=0.0))
-    with pytest.raises(ValueError, match="forward"):
-        ROOM.stencil_of(PositionOrientation(2, forward_only=True))
     with pytest.raises(ValueError, match="`stencil` was built for another grid"):
         PLANE.solve(room_stencil(), ones, zero)
     for velocity, source, mask, message in (
