@@ -92,6 +92,8 @@ def newton_on_times(
     key: jax.Array,
 ) -> Any:
     """Gauss-Newton on T / T* - 1, the grid solver's T* computed here and now."""
+    key_sources, key_pairs = jax.random.split(key)
+    taught = setting.solve(example.speeds, num_sources, key_sources)
 
     def residuals(params: Any, z: Any, pair: Any) -> jax.Array:
         s, r, target = pair
@@ -104,7 +106,7 @@ def newton_on_times(
         residuals,
         params,
         start,
-        setting.solved_pairs(example.speeds, num_sources, num_pairs, key),
+        setting.taught_pairs(taught, num_pairs, key_pairs),
         num_steps=num_steps,
         **setting.moves,
     ).latents

@@ -79,17 +79,22 @@ class Setting:
         speed = jax.vmap(lambda x: self.velocity.at(speeds, x))
         return s, r, jnp.stack([speed(s), speed(r)], axis=-1)
 
-    def solved_pairs(
-        self, speeds: jax.Array, num_sources: int, count: int, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Random sources, nodes and times of ONE field, solved on its grid."""
-        key_sources, key_pairs = jax.random.split(key)
+    def solve(self, speeds: jax.Array, num_sources: int, key: jax.Array) -> Taught:
+        """Times of ONE field from random sources, on its own grid."""
         shape = (num_sources, self.dim)
-        sources = jax.random.uniform(key_sources, shape, speeds.dtype, -1.0, 1.0)
-        times = jax.vmap(lambda s: self.solver.solve(speeds, s).times)(sources)
-        index = jax.random.randint(key_pairs, (count,), 0, times.size)
-        source, *node = jnp.unravel_index(index, times.shape)
-        return sources[source], self.nodes[tuple(node)], times[source, *node]
+        sources = jax.random.uniform(key, shape, speeds.dtype, -1.0, 1.0)
+        # On a CPU one after the other is faster than all at once.
+        times = jax.lax.map(lambda s: self.solver.solve(speeds, s).times, sources)
+        return Taught(sources, times)
+
+    def taught_pairs(
+        self, taught: Taught, count: int, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Sources, nodes and times of random pairs of ONE field."""
+        index = jax.random.randint(key, (count,), 0, taught.times.size)
+        source, *node = jnp.unravel_index(index, taught.times.shape)
+        receivers = self.nodes[tuple(node)]
+        return taught.sources[source], receivers, taught.times[source, *node]
 
 
 class Problem(NamedTuple):
@@ -102,6 +107,18 @@ class Problem(NamedTuple):
 
     speeds: jax.Array
     bounds: jax.Array
+
+
+class Taught(NamedTuple):
+    """Grid solutions of fields, for a teacher.
+
+    Attributes:
+        sources: Random ones, (fields, sources, dim).
+        times: To all nodes, (fields, sources, *nodes).
+    """
+
+    sources: jax.Array
+    times: jax.Array
 
 
 def make_fields(setting: Setting, family: str, count: int, seed: int) -> jax.Array:

@@ -64,14 +64,14 @@ class Config:
     """
 
     dim: Literal[2, 3] = 2
-    family: Family = "all"
+    family: Family = "style_a"
     data: Path | None = None
     preset: Literal["small", "e_nes", "smoke"] = "small"
     backbone: Path | None = None
     out: Path = Path("runs/openfwi_style")
-    steps: int = 16_000
-    num_train: int = 160
-    num_test: int = 104
+    steps: int = 8_000
+    num_train: int = 40
+    num_test: int = 100
     num_compared: int = 8
     thin: int = 3
     meta_steps: int = 300

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from problem import Problem, Setting
+from problem import Problem, Setting, Taught
 
 from eqjax import eikonal, fields, fitting
 
@@ -26,6 +26,10 @@ class Preset:
         num_latents: Latents of a field.
         batch: Fields per step.
         num_pairs: Pairs of the residual, per field and step.
+        num_taught: Pairs of the teacher, per field and step; 0 for no teacher.
+        num_sources: Random sources of each field that the grid solver teaches from.
+        taught_share: Share of the steps that see the teacher alone; the others see
+            both.
         rate_params: Learning rate of the decoder at the start.
         rate_context: That of contexts.
         rate_pose: That of poses.
@@ -37,17 +41,20 @@ class Preset:
     num_latents: int = 9
     batch: int = 4
     num_pairs: int = 128
+    num_taught: int = 256
+    num_sources: int = 24
+    taught_share: float = 0.75
     rate_params: float = 2e-3
-    rate_context: float = 1e-2
-    rate_pose: float = 1e-3
+    rate_context: float = 2e-2
+    rate_pose: float = 2e-3
     chunk_size: int | None = None
 
 
 PRESETS = {
     "small": Preset(),
     # García-Castellanos et al. (2025), two-dimensional fields.
-    "e_nes": Preset(128, 32, 9, 2, 5120, 1e-4, 1e-2, 1e-3, 640),
-    "smoke": Preset(8, 4, 4, 2, 4),
+    "e_nes": Preset(128, 32, 9, 2, 5120, 0, 0, 0.0, 1e-4, 1e-2, 1e-3, 640),
+    "smoke": Preset(8, 4, 4, 2, 4, 8, 2),
 }
 
 
@@ -98,6 +105,20 @@ def residual_loss(
     )
 
 
+def taught_loss(
+    setting: Setting,
+    field: eikonal.TravelTimeField,
+    preset: Preset,
+    params: Any,
+    latents: Any,
+    batch: tuple[Problem, Taught, jax.Array],
+) -> jax.Array:
+    """|T / T* - 1| at random pairs of ONE field's grid solutions."""
+    example, taught, key = batch
+    s, r, times = setting.taught_pairs(taught, preset.num_taught, key)
+    return eikonal.teacher_loss(field, params, latents, s, r, times, example.bounds)
+
+
 def train(
     setting: Setting,
     field: eikonal.TravelTimeField,
@@ -127,28 +148,51 @@ def train(
         {n: n for n in rates},
     )
 
-    step = fitting.autodecode_step(
-        partial(residual_loss, setting, field, preset),
-        adam(preset.rate_params, num_steps),
-        latents_optimizer,
-        **setting.moves,
-    )
+    key_begin, key_steps, key_sources = jax.random.split(jax.random.key(seed), 3)
+    keys = jax.random.split(key_sources, num_fields)
+    taught = None
+    if preset.num_taught:
+        solve = jax.jit(lambda v, key: setting.solve(v, preset.num_sources, key))
+        taught = jax.tree.map(
+            lambda *leaves: jnp.stack(leaves),
+            *map(solve, problem.speeds, keys),
+        )
 
-    @partial(jax.jit, donate_argnums=0)
-    def update(state: Any, rows: jax.Array, key: jax.Array) -> Any:
+    def loss(params: Any, z: Any, batch: Any, with_residual: bool) -> jax.Array:
+        example, taught, key = batch
+        total = jnp.zeros(())
+        if taught is not None:
+            total += taught_loss(setting, field, preset, params, z, batch)
+        if with_residual:
+            total += residual_loss(setting, field, preset, params, z, (example, key))
+        return total
+
+    def stepper(with_residual: bool) -> fitting.JointStep:
+        return fitting.autodecode_step(
+            partial(loss, with_residual=with_residual),
+            adam(preset.rate_params, num_steps),
+            latents_optimizer,
+            **setting.moves,
+        )
+
+    steps = {with_residual: stepper(with_residual) for with_residual in (False, True)}
+
+    @partial(jax.jit, donate_argnums=0, static_argnums=3)
+    def update(state: Any, rows: jax.Array, key: jax.Array, with_residual: bool) -> Any:
         keys = jax.random.split(key, preset.batch)
-        batch = jax.tree.map(lambda leaf: leaf[rows], problem)
-        return step.update(state, rows, (batch, keys))
+        batch = jax.tree.map(lambda leaf: leaf[rows], (problem, taught))
+        return steps[with_residual].update(state, rows, (*batch, keys))
 
-    key_begin, key_steps = jax.random.split(jax.random.key(seed))
     start = begin(setting, field, preset, key_begin)
     table = jax.tree.map(
         lambda leaf: jnp.repeat(leaf[None], num_fields, axis=0), start["latents"]
     )
-    state = step.init(start["params"], table)
+    state = steps[True].init(start["params"], table)
+    num_alone = round(preset.taught_share * num_steps) if preset.num_taught else 0
     rng = np.random.default_rng(seed)
     for i in range(num_steps):
         rows = jnp.asarray(rng.choice(num_fields, preset.batch, replace=False))
-        state, losses = update(state, rows, jax.random.fold_in(key_steps, i))
+        key = jax.random.fold_in(key_steps, i)
+        state, losses = update(state, rows, key, i >= num_alone)
         report(i + 1, losses)
     return state
