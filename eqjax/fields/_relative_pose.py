@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -194,13 +195,16 @@ def _seen_from(pose: Array, x: Array) -> Array:
     Taking both back one by one, in differences x - p, is exact where p is far: the
     product with L^-1 would lose as many digits as the square of its entries has.
     """
-    p, p0 = pose[1:, 0], jnp.sqrt(1 + jnp.sum(pose[1:, 0] ** 2))
-    x0 = jnp.sqrt(1 + jnp.sum(x**2))
+    # Sums of products by matrix products: XLA for CPUs (jaxlib 0.10.2) compiles these
+    # sums to wrong numbers where there are thousands of points.
+    dot = partial(jnp.matmul, precision="highest")
+    p = pose[1:, 0]
+    p0, x0 = jnp.sqrt(1 + dot(p, p)), jnp.sqrt(1 + dot(x, x))
     rotation = pose[1:, 1:] - p[:, None] * pose[None, 0, 1:] / (1 + p0)
     # The boost takes x to x - p + k p, k = p.(x - p) / (1 + p0) - (x0 - p0): written as
     # one fraction, since the two terms of k nearly cancel.
     d = x - p
-    rise = jnp.sum((x + p) * d) / (x0 + p0)
-    above = (rise - 2) * jnp.sum(p * d) - (1 + p0) * jnp.sum(d * d)
+    rise = dot(x + p, d) / (x0 + p0)
+    above = (rise - 2) * dot(p, d) - (1 + p0) * dot(d, d)
     back = d + above / ((1 + p0) * (x0 + p0)) * p
-    return jnp.sum(rotation * back[:, None], axis=0)
+    return dot(back, rotation)
