@@ -225,6 +225,7 @@ def rays():
     return jax.jit(lambda x: (jax.vmap(times)(x), jax.vmap(ray)(x)))(receivers)
 
 
+@pytest.mark.slow
 def test_rays_are_drives_ahead_from_the_source():
     times, found = rays()
     assert np.all(found.arrived)

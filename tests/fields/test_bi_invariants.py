@@ -314,3 +314,15 @@ def test_absolute_coordinates_have_no_symmetry():
 def test_impossible_rows_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_large_batches_in_hyperbolic_space_are_those_of_small_ones():
+    # Written as sums of products, XLA for CPUs compiled them to wrong numbers.
+    b = RelativePose(Lorentz(2))
+    keys = jax.random.split(jax.random.key(0), 9)
+    poses = jax.vmap(lambda key: Lorentz(2).sample(dtype=jnp.float32, key=key))(keys)
+    x = jax.random.normal(jax.random.key(1), (14_400, 2), jnp.float32)
+    run = jax.jit(jax.vmap(jax.vmap(b, (None, 0)), (0, None)))
+    parts = [run(part, poses) for part in jnp.split(x, 144)]
+    # Roundings of entries up to 10.
+    np.testing.assert_allclose(run(x, poses), jnp.concatenate(parts), atol=1e-4)
