@@ -22,8 +22,8 @@ def clebsch_gordan(a: Irrep, b: Irrep, c: Irrep) -> np.ndarray:
         c: Irrep of the result.
 
     Returns:
-        float64, shape (multiplicity, c.dim, a.dim, b.dim): orthogonal arrays, each with
-        c.dim as its sum of squares; the first entry larger than 1e-6 is positive,
+        Orthogonal arrays (multiplicity, c.dim, a.dim, b.dim) in float64, each with
+        c.dim as its sum of squares. The first entry larger than 1e-6 is positive,
         except for SO(3) and O(3), whose signs are e3nn's.
 
     Raises:
